@@ -1,0 +1,53 @@
+# Verbs, one line each; `make` alone lists them. What they do lives in Python.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+PY = .venv/bin/python
+.DEFAULT_GOAL = help
+.PHONY: help setup lock demo train promote rollback status history serve mlflow test lint format bench clean
+
+help:  ## list these verbs
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup:  ## build .venv from the hashed lock (GROUP=dev); nothing to do is quick
+	@$(PYTHON) infra/environment.py $(or $(GROUP),dev)
+
+lock:  ## resolve all dependency groups again and write locks/
+	@$(PYTHON) infra/lock.py
+
+demo: setup  ## the whole product on real data; KEEP=1 leaves server and MLflow up
+	@$(PY) -m benchmarks.demo $(if $(KEEP),--keep)
+
+train: setup  ## train and register: WORKLOAD=petr4 SERIES= SOURCE= FILE= MODEL= PARAMS="a=1 b=2"
+	@$(PY) -m training run $(WORKLOAD) $(if $(SERIES),--series "$(SERIES)") $(if $(SOURCE),--source $(SOURCE)) $(if $(FILE),--file "$(FILE)") $(if $(MODEL),--model "$(MODEL)") $(foreach p,$(PARAMS),--param $(p))
+
+promote: setup  ## through the gates into Production: MODEL= VERSION= STAGE= (trained last if none)
+	@$(PY) -m registry promote $(MODEL) $(VERSION) $(if $(STAGE),--stage $(STAGE))
+
+rollback: setup  ## back to the version before: MODEL= VERSION=
+	@$(PY) -m registry rollback $(MODEL) $(if $(VERSION),--to $(VERSION))
+
+status: setup  ## what serves where, and what MLflow shows: MODEL=
+	@$(PY) -m registry status $(MODEL)
+
+history: setup  ## every change of a model's Production version: MODEL=
+	@$(PY) -m registry history $(MODEL)
+
+serve: setup  ## serve the Production versions, and follow them
+	@exec $(PY) -m serving
+
+mlflow: setup  ## MLflow's own UI on the same registry: PORT=5000
+	@exec $(PY) -m registry mlflow --port $(or $(PORT),5000)
+
+test: setup  ## all tests
+	@$(PY) -m pytest $(ARGS)
+
+lint: setup  ## style, types, layers: what CI checks
+	@$(PY) -m ruff check && $(PY) -m ruff format --check && $(PY) -m mypy && $(PY) -m importlinter.cli
+
+format: setup  ## let the formatter and the fixable rules do their work
+	@$(PY) -m ruff check --fix -q; $(PY) -m ruff format -q
+
+bench: setup  ## measure what the README claims; writes benchmarks/RESULTS.md
+	@$(PY) -m benchmarks
+
+clean:  ## remove .venv and var/: everything trained, promoted and stored here
+	@rm -rf .venv var

@@ -1,0 +1,65 @@
+"""Builds `.venv` from the hashed lock, and does nothing when nothing changed.
+
+Run by `make setup` with any Python 3.11; needs only the standard library. uv is installed with pip
+into a corner of `.venv` if the machine has none.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+VENV = ROOT / ".venv"
+STAMP = VENV / "installed"
+WANTED = (3, 11)
+
+
+def main(group: str = "dev") -> int:
+    """Make `.venv` hold exactly what `locks/<group>.txt` names; 2 if that cannot be."""
+    if sys.version_info[:2] != WANTED:
+        have = ".".join(map(str, sys.version_info[:2]))
+        sys.stderr.write(f"Python 3.11 is needed, this is {have}: make setup PYTHON=python3.11\n")
+        return 2
+    lock = ROOT / "locks" / f"{group}.txt"
+    if not lock.is_file():
+        known = ", ".join(sorted(path.stem for path in lock.parent.glob("*.txt")))
+        sys.stderr.write(f"unknown group {group!r}; there is: {known}\n")
+        return 2
+    wanted = hashlib.sha256(lock.read_bytes() + sys.version.encode()).hexdigest()
+    if STAMP.is_file() and STAMP.read_text(encoding="utf-8") == wanted:
+        return 0
+    sys.stderr.write(f"installing {lock.relative_to(ROOT)} into .venv …\n")
+    venv.create(VENV, with_pip=False)
+    python = VENV / "bin" / "python"
+    command = [_uv(), "pip", "sync", "--compile-bytecode", "--require-hashes", "-p", str(python)]
+    # Everything is named and hashed in the lock; where it comes from is the machine's business.
+    done = subprocess.run([*command, str(lock)], cwd=ROOT, check=False)  # noqa: S603 - our own list
+    if done.returncode == 0:
+        STAMP.write_text(wanted, encoding="utf-8")
+    return done.returncode
+
+
+def _uv() -> str:
+    """The machine's uv, or one of our own."""
+    found = shutil.which("uv")
+    if found:
+        return found
+    corner = VENV / "uv"
+    own = corner / "bin" / "uv"
+    if not own.exists():
+        subprocess.run(  # noqa: S603 - our own list
+            [sys.executable, "-m", "pip", "install", "-q", "--target", str(corner), "uv>=0.9"],
+            check=True,
+            env={**os.environ, "PIP_DISABLE_PIP_VERSION_CHECK": "1"},
+        )
+    return str(own)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(*sys.argv[1:2]))

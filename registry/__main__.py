@@ -1,0 +1,268 @@
+"""Commands about what is in Production: promote, rollback, status, history, registrar, config."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+
+import click
+from rich.table import Table
+
+from registry import bootstrap, log
+from registry.console import err, exits, out, print_json
+from registry.errors import GatesRefused, UnknownName, UsageError
+from registry.ledger import Entry
+from registry.model_version import Stage
+from registry.nudge import Bell, knock
+from registry.process import die_with_parent, free_port
+from registry.projection import settle
+from registry.promotion import Ports, promote, rollback
+from registry.settings import Settings, variable
+from registry.views import brief, moment, print_report, setting_text, status_row
+
+_SETTLE_SECONDS = 30.0
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """Change and look at what is in Production.
+
+    \b
+    Examples:
+      python -m registry promote iris            the newest version, through the gates
+      python -m registry promote iris 3 --json
+      python -m registry rollback iris
+      python -m registry status
+    """
+    logging.getLogger("mlflow").setLevel(logging.ERROR)
+    logging.getLogger("alembic").setLevel(logging.ERROR)
+
+
+@main.command("promote")
+@click.argument("model", required=False)
+@click.argument("version", type=int, required=False)
+@click.option("--stage", type=click.Choice(["Production", "Staging"]), default="Production")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table.")
+@exits
+def promote_command(model: str | None, version: int | None, stage: str, as_json: bool) -> None:
+    """Judge a version and, if its gates pass, make it what serves.
+
+    Without VERSION the newest; without MODEL what was trained last here. Exit code 3: refused.
+    """
+    settings = Settings.read()
+    ports = bootstrap.ports(settings)
+    if model is None:
+        model, version = _trained_last(settings)
+    candidate = ports.client.version(model, version)
+    try:
+        promoted = promote(ports, candidate, actor=settings.actor, stage=Stage(stage))
+    except GatesRefused as error:
+        _show_refusal(ports, candidate.name, error, as_json=as_json)
+        raise SystemExit(3) from error
+    shown = _announced(ports, settings, promoted.entry)
+    if as_json:
+        print_json({"report": promoted.report.to_json(), **shown})
+    else:
+        print_report(promoted.report)
+
+
+@main.command("rollback")
+@click.argument("model")
+@click.option("--to", type=int, help="The version to go back to; it must have served before.")
+@click.option("--reason", default="", help="Why, for the history.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a sentence.")
+@exits
+def rollback_command(model: str, to: int | None, reason: str, as_json: bool) -> None:
+    """Go back to the newest earlier version that was never rolled back from.
+
+    No quality gates, only integrity. Exit code 3: there is none, and nothing moved.
+    """
+    settings = Settings.read()
+    ports = bootstrap.ports(settings)
+    if model not in ports.client.models():
+        raise UnknownName("model", model, ports.client.models())
+    entry = rollback(ports, model, actor=settings.actor, to=to, reason=reason)
+    shown = _announced(ports, settings, entry)
+    if as_json:
+        print_json(shown)
+    else:
+        out.print(f"{model}: v{entry.route.version} serves as seq {entry.key} ({entry.reason})")
+
+
+@main.command("status")
+@click.argument("model", required=False)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of tables.")
+@exits
+def status_command(model: str | None, as_json: bool) -> None:
+    """What the ledger says, what MLflow shows, what each node serves."""
+    settings = Settings.read()
+    ports = bootstrap.ports(settings)
+    heads = {e.model: e for e in ports.ledger.heads() if model in (None, e.model)}
+    if model is not None and model not in heads:
+        raise UnknownName("model with a Production version", model, sorted(heads))
+    rows = {name: status_row(ports, entry) for name, entry in sorted(heads.items())}
+    nodes = ports.ledger.statuses()
+    if as_json:
+        print_json({"models": rows, "nodes": nodes})
+        return
+    table = Table("model", "serves", "seq", "since", "by", "door", "MLflow shows")
+    for name, row in rows.items():
+        entry = row["entry"]
+        table.add_row(
+            name,
+            f"v{entry['version']}",
+            entry["seq"],
+            entry["at"],
+            entry["actor"],
+            entry["door"],
+            row["mlflow"],
+        )
+    out.print(table)
+    table = Table("node", "model", "serves", "seq", "state", "heard from")
+    for node, body in nodes.items():
+        for name, held in body.get("models", {}).items():
+            if model in (None, name):
+                table.add_row(
+                    node,
+                    name,
+                    f"v{held['version']}",
+                    held["seq"],
+                    held["refused"] or "serving",
+                    moment(body["at_ms"]),
+                )
+    out.print(table)
+
+
+@main.command("history")
+@click.argument("model")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table.")
+@exits
+def history_command(model: str, as_json: bool) -> None:
+    """Every change of a model's Production version, newest first."""
+    ports = bootstrap.ports(Settings.read())
+    entries = ports.ledger.history(model)
+    if not entries:
+        raise UnknownName("model with a history", model, [e.model for e in ports.ledger.heads()])
+    if as_json:
+        print_json({"model": model, "entries": [brief(entry) for entry in entries]})
+        return
+    table = Table("seq", "what", "version", "when", "by", "door", "why")
+    for entry in entries:
+        table.add_row(
+            str(entry.key),
+            entry.kind,
+            f"v{entry.route.version}",
+            moment(entry.at_ms),
+            entry.actor,
+            entry.door,
+            entry.reason,
+        )
+    out.print(table)
+
+
+@main.command("registrar")
+@exits
+def registrar_command() -> None:
+    """Run the registrar: project entries onto MLflow, adopt changes made by hand there."""
+    from registry.registrar import Registrar  # noqa: PLC0415 - only this command needs it
+
+    die_with_parent()
+    settings = Settings.read()
+    log.to_json(settings.log_level)
+    stop = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    bell = Bell(settings.registrar_socket)
+    registrar = Registrar(
+        bootstrap.ports(settings), announce=lambda: knock(settings.watcher_socket)
+    )
+    registrar.run(bell, stop, poll_seconds=settings.poll_seconds)
+    bell.close()
+
+
+@main.command("mlflow")
+@click.option("--port", type=int, default=5000, show_default=True)
+@exits
+def mlflow_command(port: int) -> None:
+    """Run MLflow's own server and UI on the same registry, on this machine only."""
+    settings = Settings.read()
+    if not settings.tracking_uri.startswith("sqlite"):
+        raise UsageError(f"the registry has a server of its own: {settings.tracking_uri}")
+    if not free_port(port):
+        raise UsageError(f"port {port} is taken: name another with PORT=…")
+    settings.artifacts_dir.mkdir(parents=True, exist_ok=True)
+    out.print(f"MLflow on http://127.0.0.1:{port} (Ctrl-C ends it)")
+    command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"]
+    stores = ["--backend-store-uri", settings.tracking_uri, "--no-serve-artifacts"]
+    roots = ["--default-artifact-root", str(settings.artifacts_dir), "--workers", "1"]
+    # Its job runners take gigabytes and are for features that a registry does not need.
+    os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
+    os.execv(sys.executable, [*command, *stores, *roots, "--port", str(port)])  # noqa: S606
+
+
+@main.command("config")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table.")
+@exits
+def config_command(as_json: bool) -> None:
+    """Every setting: variable, value here, unit, one line of help. Secrets are hidden."""
+    settings = Settings.read()
+    rows = [
+        {
+            "variable": variable(f),
+            "value": setting_text(getattr(settings, f.name), secret=f.metadata["secret"]),
+            "unit": f.metadata["unit"],
+            "help": f.metadata["help"],
+        }
+        for f in dataclasses.fields(settings)
+    ]
+    if as_json:
+        print_json({"settings": rows})
+        return
+    table = Table("variable", "value", "unit", "what")
+    for row in rows:
+        table.add_row(*row.values())
+    out.print(table)
+
+
+def _trained_last(settings: Settings) -> tuple[str, int]:
+    """What `training run` left a note of."""
+    try:
+        note = json.loads((settings.home / "last_trained.json").read_text(encoding="utf-8"))
+    except OSError as error:
+        raise UsageError(
+            "nothing was trained here yet: name a model, or run `make train`"
+        ) from error
+    return str(note["model"]), int(note["version"])
+
+
+def _announced(ports: Ports, settings: Settings, entry: Entry | None) -> dict[str, Any]:
+    """Tell this machine's watcher, then see that MLflow shows the entry; returns it for scripts."""
+    if entry is None:
+        return {"entry": None}
+    knock(settings.watcher_socket)
+    knock(settings.registrar_socket)
+    synced = settle(ports, entry, seconds=_SETTLE_SECONDS, sleep=time.sleep)
+    if not synced:
+        err.print("warning: MLflow does not show it yet; the registrar will see to that")
+    return {"entry": {**(brief(entry) or {}), "synced": synced}}
+
+
+def _show_refusal(ports: Ports, model: str, error: GatesRefused, *, as_json: bool) -> None:
+    if as_json:
+        print_json(
+            {"error": "GatesRefused", "message": str(error), "report": error.report.to_json()}
+        )
+        return
+    print_report(error.report)
+    head = ports.ledger.head(model)
+    stays = f"v{head.route.version} stays in Production" if head else "nothing is in Production"
+    err.print(f"refused: {stays}", style="red")
+
+
+if __name__ == "__main__":
+    main(prog_name="python -m registry")

@@ -1,0 +1,257 @@
+"""The MLflow registry, as the rest of Baton sees it: a port, and the adapter to MLflow.
+
+The adapter is the only place that talks to MLflow about models; `training/tracking.py` is the only
+other file that imports mlflow. mlflow is imported when the adapter is built, since it takes over a
+second. Called by promotion, the registrar and the commands; never by a worker or the watcher.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from registry.errors import BundleInvalid, UnknownName, Unreachable
+from registry.ledger import Snapshot
+from registry.model_version import ModelVersion, Stage
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PRODUCTION_ALIAS = "production"
+# MLflow's own defaults retry for minutes; a person's or CI's setting still wins.
+_PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
+_GONE = "RESOURCE_DOES_NOT_EXIST"
+_PAGE = 200
+
+
+class RegistryClient(Protocol):
+    """What Baton needs of a registry; every method may raise Unreachable."""
+
+    def models(self) -> Mapping[str, int | None]:
+        """Every registered model, with the version its alias `production` points to."""
+
+    def version(self, name: str, number: int | None = None) -> ModelVersion:
+        """One version, the newest by number if none is named; UnknownName if there is none."""
+
+    def versions(self, name: str) -> Sequence[ModelVersion]:
+        """Every version of a model, newest number first."""
+
+    def recent(self, limit: int) -> Sequence[ModelVersion]:
+        """The `limit` versions of all models that changed last."""
+
+    def snapshot(self, name: str) -> Snapshot:
+        """Every stage that is set, and where the alias `production` points."""
+
+    def source(self, version: ModelVersion) -> str:
+        """The address of the version's files, as nodes fetch them."""
+
+    def download(self, version: ModelVersion, into: Path) -> None:
+        """Copy the version's files into the empty directory `into`."""
+
+    def run_metrics(self, version: ModelVersion) -> Mapping[str, float]:
+        """Metrics of the run that made the version; empty if there is none."""
+
+    def set_stage(self, version: ModelVersion, stage: Stage, *, archive_others: bool) -> None:
+        """Move a version, and if asked archive every other one of that stage."""
+
+    def set_alias(self, name: str, version: int | None) -> None:
+        """Point the alias `production` at a version, or take it away."""
+
+    def tag(self, version: ModelVersion, tags: Mapping[str, str]) -> None:
+        """Set tags on a version."""
+
+    def model_tag(self, name: str, key: str) -> str | None:
+        """One tag of a registered model."""
+
+    def tag_model(self, name: str, key: str, value: str) -> None:
+        """Set one tag on a registered model."""
+
+    def log_report(self, version: ModelVersion, files: Mapping[str, str], folder: str) -> None:
+        """Write text files below `folder` of the version's run; nothing if it has no run."""
+
+
+class MlflowRegistry:
+    """The port over MLflow's client: sqlite, PostgreSQL or HTTP, whatever the URIs say."""
+
+    def __init__(self, *, tracking_uri: str, registry_uri: str) -> None:
+        """Connect lazily; the first call raises Unreachable if nobody answers."""
+        for name, value in _PATIENCE.items():
+            os.environ.setdefault(name, value)
+        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+        warnings.filterwarnings("ignore", category=FutureWarning, message=".*model_version_stage")
+        warnings.filterwarnings("ignore", category=FutureWarning, message=".*[Ss]tages")
+        import mlflow  # noqa: PLC0415 - slow; see the module's docstring
+
+        self._tracking_uri = tracking_uri
+        with _reaching(tracking_uri):
+            self._client = mlflow.MlflowClient(tracking_uri, registry_uri)
+
+    def models(self) -> Mapping[str, int | None]:
+        """See `RegistryClient.models`."""
+        found = self._pages(self._client.search_registered_models)
+        return {m.name: _number(m.aliases.get(PRODUCTION_ALIAS)) for m in found}
+
+    def version(self, name: str, number: int | None = None) -> ModelVersion:
+        """See `RegistryClient.version`."""
+        found = self.versions(name)
+        if not found:
+            raise UnknownName("model", name, self.models())
+        if number is None:
+            return found[0]
+        for version in found:
+            if version.version == number:
+                return version
+        raise UnknownName(f"version of {name}", str(number), [v.version for v in found])
+
+    def versions(self, name: str) -> Sequence[ModelVersion]:
+        """See `RegistryClient.versions`."""
+        quoted = name.replace("'", "\\'")
+        found = self._pages(self._client.search_model_versions, filter_string=f"name='{quoted}'")
+        return sorted(map(_version, found), key=lambda v: v.version, reverse=True)
+
+    def recent(self, limit: int) -> Sequence[ModelVersion]:
+        """See `RegistryClient.recent`."""
+        with _reaching(self._tracking_uri):
+            page = self._client.search_model_versions(
+                max_results=limit, order_by=["last_updated_timestamp DESC"]
+            )
+        return [_version(raw) for raw in page]
+
+    def snapshot(self, name: str) -> Snapshot:
+        """See `RegistryClient.snapshot`."""
+        with _reaching(self._tracking_uri, missing=("model", name)):
+            aliases = self._client.get_registered_model(name).aliases
+        stages = {v.version: v.stage.value for v in self.versions(name) if v.stage != Stage.NONE}
+        return Snapshot(stages, _number(aliases.get(PRODUCTION_ALIAS)))
+
+    def source(self, version: ModelVersion) -> str:
+        """See `RegistryClient.source`."""
+        with _reaching(self._tracking_uri):
+            return str(
+                self._client.get_model_version_download_uri(version.name, str(version.version))
+            )
+
+    def download(self, version: ModelVersion, into: Path) -> None:
+        """See `RegistryClient.download`."""
+        import mlflow.artifacts  # noqa: PLC0415 - slow; see the module's docstring
+
+        source = self.source(version)
+        with tempfile.TemporaryDirectory(dir=into.parent) as scratch:
+            try:
+                with _reaching(self._tracking_uri):
+                    found = mlflow.artifacts.download_artifacts(
+                        artifact_uri=source, dst_path=scratch, tracking_uri=self._tracking_uri
+                    )
+            except OSError as error:
+                raise BundleInvalid(f"{version}: no artifact at {source}: {error}") from error
+            Path(found).rename(into)  # MLflow puts them one folder deeper
+
+    def run_metrics(self, version: ModelVersion) -> Mapping[str, float]:
+        """See `RegistryClient.run_metrics`."""
+        if not version.run_id:
+            return {}
+        with _reaching(self._tracking_uri, missing=("run", version.run_id)):
+            return dict(self._client.get_run(version.run_id).data.metrics)
+
+    def set_stage(self, version: ModelVersion, stage: Stage, *, archive_others: bool) -> None:
+        """See `RegistryClient.set_stage`."""
+        with _reaching(self._tracking_uri, missing=("version", str(version))):
+            self._client.transition_model_version_stage(
+                version.name,
+                str(version.version),
+                stage.value,
+                archive_existing_versions=archive_others,
+            )
+
+    def set_alias(self, name: str, version: int | None) -> None:
+        """See `RegistryClient.set_alias`."""
+        with _reaching(self._tracking_uri, missing=("model", name)):
+            if version is None:
+                self._client.delete_registered_model_alias(name, PRODUCTION_ALIAS)
+            else:
+                self._client.set_registered_model_alias(name, PRODUCTION_ALIAS, str(version))
+
+    def tag(self, version: ModelVersion, tags: Mapping[str, str]) -> None:
+        """See `RegistryClient.tag`."""
+        with _reaching(self._tracking_uri, missing=("version", str(version))):
+            for key, value in tags.items():
+                self._client.set_model_version_tag(version.name, str(version.version), key, value)
+
+    def model_tag(self, name: str, key: str) -> str | None:
+        """See `RegistryClient.model_tag`."""
+        with _reaching(self._tracking_uri, missing=("model", name)):
+            tag: str | None = self._client.get_registered_model(name).tags.get(key)
+            return tag
+
+    def tag_model(self, name: str, key: str, value: str) -> None:
+        """See `RegistryClient.tag_model`."""
+        with _reaching(self._tracking_uri, missing=("model", name)):
+            self._client.set_registered_model_tag(name, key, value)
+
+    def log_report(self, version: ModelVersion, files: Mapping[str, str], folder: str) -> None:
+        """See `RegistryClient.log_report`."""
+        if not version.run_id:
+            return
+        with tempfile.TemporaryDirectory() as scratch, _reaching(self._tracking_uri):
+            for name, text in files.items():
+                Path(scratch, name).write_text(text, encoding="utf-8")
+            self._client.log_artifacts(version.run_id, scratch, folder)
+
+    def _pages(self, search: Callable[..., Any], **query: Any) -> list[Any]:
+        """Every page of one of MLflow's searches."""
+        found: list[Any] = []
+        token = None
+        with _reaching(self._tracking_uri):
+            while True:
+                page = search(max_results=_PAGE, page_token=token, **query)
+                found += page
+                token = page.token
+                if not token:
+                    return found
+
+
+def _number(version: str | int | None) -> int | None:
+    """A version's number, which MLflow hands out as text."""
+    return None if version is None else int(version)
+
+
+def _version(raw: Any) -> ModelVersion:
+    """MLflow's entity as ours."""
+    return ModelVersion(
+        name=raw.name,
+        version=int(raw.version),
+        stage=Stage(raw.current_stage or "None"),
+        created_ms=int(raw.creation_timestamp),
+        updated_ms=int(raw.last_updated_timestamp),
+        source=raw.source,
+        run_id=raw.run_id or None,
+        aliases=tuple(raw.aliases or ()),
+        tags=dict(raw.tags or {}),
+    )
+
+
+@contextmanager
+def _reaching(uri: str, *, missing: tuple[str, str] | None = None) -> Iterator[None]:
+    """Turn MLflow's errors into ours: what does not exist, and everything out of reach."""
+    from mlflow.exceptions import MlflowException  # noqa: PLC0415 - slow; see above
+    from requests import RequestException  # noqa: PLC0415 - comes with mlflow
+
+    try:
+        yield
+    except MlflowException as error:
+        if error.error_code == _GONE and missing:
+            raise UnknownName(*missing, ()) from error
+        raise Unreachable(f"registry {_without_password(uri)}: {error.message}") from error
+    except RequestException as error:
+        raise Unreachable(f"registry {_without_password(uri)}: {error}") from error
+
+
+def _without_password(uri: str) -> str:
+    """`uri` with what stands between the scheme and the host hidden."""
+    scheme, found, rest = uri.partition("://")
+    return f"{scheme}://…@{rest.rpartition('@')[2]}" if found and "@" in rest else uri

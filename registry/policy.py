@@ -1,0 +1,118 @@
+"""What a model's entry in the gates file allows: read from TOML, refused when it is not understood.
+
+The file is reviewed like code; its digest stands in every promotion report. A model without an
+entry gets `Policy()`: the gates that need no numbers.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Self
+
+from registry.errors import SettingsError
+
+
+class Adoption(StrEnum):
+    """What happens to a version that was put into Production by hand."""
+
+    GATE = "gate"
+    TRUST = "trust"
+    DENY = "deny"
+
+
+@dataclass(frozen=True, kw_only=True)
+class MetricRule:
+    """One demand on one metric.
+
+    `gate` names a gate of registry/gates.py that takes rules. `min` and `max` bound the metric
+    itself; `min_ratio` and `max_ratio` bound candidate ÷ compared. `baseline` names the naive
+    forecast of `beats_baseline`. A `report_only` rule is shown but refuses nothing.
+    """
+
+    gate: str
+    metric: str
+    min: float | None = None
+    max: float | None = None
+    min_ratio: float | None = None
+    max_ratio: float | None = None
+    baseline: str = ""
+    report_only: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Policy:
+    """The rules of one registered model. Empty `sources` and zero numbers mean: not asked."""
+
+    adoption: Adoption = Adoption.GATE
+    sources: tuple[str, ...] = ()
+    min_rows: int = 0
+    max_age_days: float = 0
+    allow_series_change: bool = False
+    rules: tuple[MetricRule, ...] = ()
+
+
+@dataclass(frozen=True)
+class GatesFile:
+    """All policies of one file, and its SHA-256 (hex)."""
+
+    digest: str
+    policies: Mapping[str, Policy] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, path: Path) -> Self:
+        """Read `path`; SettingsError names the model and the key that is not understood."""
+        try:
+            raw = path.read_bytes()
+            models = tomllib.loads(raw.decode()).get("models", {})
+        except (OSError, ValueError) as error:
+            raise SettingsError(f"BATON_GATES: {path} cannot be read: {error}") from error
+        return cls(
+            hashlib.sha256(raw).hexdigest(),
+            {name: _policy(f"{path.name}: models.{name}", table) for name, table in models.items()},
+        )
+
+    def of(self, model: str) -> Policy:
+        """The policy of a model."""
+        return self.policies.get(model, Policy())
+
+
+def _policy(where: str, table: Mapping[str, Any]) -> Policy:
+    try:
+        rules = tuple(_rule(f"{where}.gates", rule) for rule in table.get("gates", ()))
+        rest = {key: value for key, value in table.items() if key != "gates"}
+        if "sources" in rest:
+            rest["sources"] = tuple(rest["sources"])
+        if "adoption" in rest:
+            rest["adoption"] = Adoption(rest["adoption"])
+        return Policy(**rest, rules=rules)
+    except (TypeError, ValueError) as error:
+        raise SettingsError(f"BATON_GATES: {where}: {error}") from error
+
+
+# What each gate with rules needs at least one of.
+_BOUNDS = {
+    "bound": ("min", "max"),
+    "not_worse": ("min_ratio", "max_ratio"),
+    "beats_baseline": ("min_ratio", "max_ratio"),
+}
+
+
+def _rule(where: str, table: Mapping[str, Any]) -> MetricRule:
+    rule = MetricRule(**table)
+    if rule.gate not in _BOUNDS:
+        raise SettingsError(
+            f"BATON_GATES: {where}: unknown gate {rule.gate!r}; there is: {', '.join(_BOUNDS)}"
+        )
+    if all(getattr(rule, bound) is None for bound in _BOUNDS[rule.gate]):
+        raise SettingsError(
+            f"BATON_GATES: {where}: {rule.gate} of {rule.metric!r} needs "
+            f"{' or '.join(_BOUNDS[rule.gate])}"
+        )
+    if rule.gate == "beats_baseline" and not rule.baseline:
+        raise SettingsError(f"BATON_GATES: {where}: beats_baseline needs a baseline's name")
+    return rule

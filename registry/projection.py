@@ -1,0 +1,115 @@
+"""Showing the ledger's head in MLflow: stage, every other Production version archived, alias, tags.
+
+MLflow is a picture of the ledger, drawn by whoever holds the lease: two at once would leave two
+Production versions. Repeatable: a crash in the middle leaves the entry pending, and the next
+projection draws it again. Called by the registrar, and by commands when none is running.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from registry.errors import UnknownName
+from registry.ledger import Entry, Ledger, Snapshot
+from registry.model_version import Stage
+from registry.promotion import Ports, tag_promoted
+
+LEASE = "registrar"
+LEASE_TTL_MS = 4_000
+_RENEW_SECONDS = 1.0
+
+
+def project(ports: Ports, model: str) -> Entry | None:
+    """Draw the head of `model`, again until it does not move meanwhile; returns what is drawn."""
+    while (head := ports.ledger.head(model)) is not None and head.snapshot is None:
+        ports.ledger.mark_synced(head, _draw(ports, head))
+    return head
+
+
+def restore(ports: Ports, model: str, before: Snapshot) -> None:
+    """Undo what was done by hand to Production: its stage and alias as `before` shows them.
+
+    Other stages are people's own business and stay as they are.
+    """
+    now = ports.client.snapshot(model)
+    touched = now.production ^ before.production
+    for version in ports.client.versions(model):
+        if version.version in touched:
+            was = Stage(before.stages.get(version.version, Stage.NONE))
+            ports.client.set_stage(version, was, archive_others=False)
+    if now.alias != before.alias:
+        ports.client.set_alias(model, before.alias)
+
+
+@dataclass
+class Lease:
+    """The right to write to MLflow on one's own; renewed by a thread while it is held."""
+
+    ledger: Ledger
+    now_ms: Callable[[], int]
+    holder: str = ""
+
+    def __post_init__(self) -> None:
+        """Give every holder a name of its own."""
+        self.holder = self.holder or str(uuid.uuid4())
+
+    def acquire(self) -> bool:
+        """Take or renew it; False while somebody else holds it."""
+        return self.ledger.acquire_lease(
+            LEASE, holder=self.holder, now_ms=self.now_ms(), ttl_ms=LEASE_TTL_MS
+        )
+
+    @contextmanager
+    def kept(self) -> Iterator[None]:
+        """Renew in the background until the block ends, then give it back. Call after acquire."""
+        over = threading.Event()
+
+        def renew() -> None:
+            while not over.wait(_RENEW_SECONDS):
+                self.acquire()
+
+        thread = threading.Thread(target=renew, name="lease", daemon=True)
+        thread.start()
+        try:
+            yield
+        finally:
+            over.set()
+            thread.join(timeout=2 * _RENEW_SECONDS)
+            self.ledger.release_lease(LEASE, holder=self.holder)
+
+
+def settle(ports: Ports, entry: Entry, *, seconds: float, sleep: Callable[[float], None]) -> bool:
+    """See that `entry` is shown in MLflow: draw it, or wait for the registrar that does.
+
+    Returns False if neither happened within `seconds`; the entry stays pending and counts all the
+    same, since nodes go by the ledger.
+    """
+    lease = Lease(ports.ledger, ports.now_ms)
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        if lease.acquire():
+            with lease.kept():
+                project(ports, entry.model)
+        head = ports.ledger.head(entry.model)
+        if head is None or head.revision != entry.revision or head.snapshot is not None:
+            return True
+        sleep(0.05)
+    return False
+
+
+def _draw(ports: Ports, entry: Entry) -> Snapshot:
+    """Make MLflow show `entry`. A head deleted in MLflow cannot be shown: others are archived."""
+    number = entry.route.version
+    try:
+        version = ports.client.version(entry.model, number)
+    except UnknownName:
+        return ports.client.snapshot(entry.model)
+    ports.client.set_stage(version, Stage.PRODUCTION, archive_others=True)
+    ports.client.set_alias(entry.model, number)
+    tag_promoted(ports, version, stage=Stage.PRODUCTION, actor=entry.actor, at_ms=entry.at_ms)
+    return ports.client.snapshot(entry.model)

@@ -1,0 +1,150 @@
+"""The registrar: the only process of a registry that writes to MLflow on its own.
+
+While it holds the lease it (a) projects pending entries, and then (b) adopts what was changed by
+hand: a version somebody moved to Production, or pointed the alias `production` at, is judged and
+becomes an entry, or is put back with the reason on the version. It sees a change as a difference
+between MLflow and the last snapshot, never by a clock.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable
+
+from registry.errors import BatonError, LostRace, Refused, Unreachable
+from registry.ledger import Door, Entry, Snapshot
+from registry.model_version import ModelVersion
+from registry.nudge import Bell
+from registry.policy import Adoption
+from registry.projection import Lease, project, restore
+from registry.promotion import Ports, promote
+
+_log = logging.getLogger(__name__)
+_RECENT = 100
+_FULL_SECONDS = 60
+_NOTHING = Snapshot({}, None)
+ACTOR = "mlflow-ui"
+
+
+class Registrar:
+    """One pass is `step()`, `run()` repeats it; `announce` is called for every new entry."""
+
+    def __init__(self, ports: Ports, *, announce: Callable[[], None]) -> None:
+        """Nothing happens before `step`."""
+        self._ports = ports
+        self._announce = announce
+        self._seen: dict[tuple[str, int], int] = {}
+        self._aliases: dict[str, int | None] = {}
+        self._full_at_ms = 0
+
+    def step(self) -> None:
+        """Project what is pending, then adopt what was changed by hand."""
+        for entry in self._ports.ledger.heads():
+            if entry.snapshot is None:
+                project(self._ports, entry.model)
+        for model in self._to_compare():
+            try:
+                self._compare(model)
+            except LostRace:
+                _log.info(
+                    "the head moved while a change by hand was judged", extra={"model": model}
+                )
+
+    def run(self, bell: Bell, stop: threading.Event, *, poll_seconds: float) -> None:
+        """Step at every poll and knock while the lease can be had."""
+        lease = Lease(self._ports.ledger, self._ports.now_ms)
+        while not stop.is_set():
+            try:
+                if lease.acquire():
+                    with lease.kept():
+                        self._work(bell, stop, poll_seconds)
+            except Unreachable as error:
+                _log.warning("registrar cannot work: %s", error)
+            bell.wait(poll_seconds)
+
+    def _work(self, bell: Bell, stop: threading.Event, poll_seconds: float) -> None:
+        """Step until stopped; anything unexpected ends this round, and the lease with it."""
+        while not stop.is_set():
+            self.step()
+            bell.wait(poll_seconds)
+
+    def _to_compare(self) -> Iterable[str]:
+        """Models where something moved since the last look; all of them once a minute."""
+        aliases = dict(self._ports.client.models())
+        if self._ports.now_ms() - self._full_at_ms > _FULL_SECONDS * 1000:
+            self._full_at_ms = self._ports.now_ms()
+            moved = set(aliases)
+        else:
+            moved = {name for name, alias in aliases.items() if self._aliases.get(name) != alias}
+        self._aliases = aliases
+        for version in self._ports.client.recent(_RECENT):
+            key = (version.name, version.version)
+            if self._seen.get(key) != version.updated_ms:
+                self._seen[key] = version.updated_ms
+                moved.add(version.name)
+        return sorted(moved)
+
+    def _compare(self, model: str) -> None:
+        """Adopt or put back whatever differs from the last snapshot."""
+        head = self._ports.ledger.head(model)
+        before = head.snapshot if head and head.snapshot else _NOTHING
+        now = self._ports.client.snapshot(model)
+        if now == before:
+            return
+        staged, aliased = now.production - before.production, now.alias
+        wanted = self._wanted(model, staged)
+        if aliased is not None and aliased != before.alias:
+            version = self._ports.client.version(model, aliased)
+            if wanted is not None and wanted.version != aliased:
+                self._refuse_both(model, before, (wanted, version))
+                return
+            wanted = version
+        if wanted is None or (head and head.route.version == wanted.version):
+            self._accept(model, head, now)
+            return
+        self._adopt(wanted, before)
+
+    def _wanted(self, model: str, staged: frozenset[int]) -> ModelVersion | None:
+        """Of versions newly in Production, the one moved there last."""
+        found = [v for v in self._ports.client.versions(model) if v.version in staged]
+        return max(found, key=lambda v: v.updated_ms, default=None)
+
+    def _adopt(self, version: ModelVersion, before: Snapshot) -> None:
+        """Judge a version that a person chose; make it the head, or put the registry back."""
+        try:
+            if self._ports.gates.of(version.name).adoption is Adoption.DENY:
+                raise Refused("its policy denies changes by hand; use `make promote`")
+            promoted = promote(self._ports, version, actor=ACTOR, door=Door.MLFLOW)
+        except (Unreachable, LostRace):
+            raise
+        except BatonError as error:
+            _log.warning("refused %s, put back: %s", version, error)
+            self._ports.client.tag(version, {"baton.rejected": str(error)[:4000]})
+            restore(self._ports, version.name, before)
+            return
+        _log.info("adopted %s", version, extra={"seq": str(promoted.entry and promoted.entry.key)})
+        self._announce()
+        project(self._ports, version.name)
+
+    def _refuse_both(
+        self, model: str, before: Snapshot, versions: tuple[ModelVersion, ModelVersion]
+    ) -> None:
+        """Stage and alias were both moved, to different versions: nobody can say what was meant."""
+        numbers = " and ".join(f"v{v.version}" for v in versions)
+        for version in versions:
+            reason = f"stage Production and alias production were moved to {numbers}"
+            self._ports.client.tag(version, {"baton.rejected": reason})
+        restore(self._ports, model, before)
+
+    def _accept(self, model: str, head: Entry | None, now: Snapshot) -> None:
+        """A change that asks for nothing: another stage, or Production taken away by hand."""
+        if head is None:
+            return
+        if head.route.version not in now.production:
+            _log.warning(
+                "%s v%s was taken out of Production by hand; it goes on serving",
+                model,
+                head.route.version,
+            )
+        self._ports.ledger.mark_synced(head, now)

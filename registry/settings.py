@@ -1,0 +1,221 @@
+"""Every setting, read once and frozen: the only place that reads the environment.
+
+A `.env` file in the working directory is read first; the real environment wins. Each field names
+its variable, its unit and one line of help, so that `python -m registry config` and
+`docs/settings.md` can be made from this class alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import getpass
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from dotenv import dotenv_values
+
+from registry.errors import SettingsError
+
+PACKAGED_GATES = Path(__file__).with_name("gates.toml")
+
+
+def _setting(default: Any, unit: str, text: str, *, env: str = "", secret: bool = False) -> Any:
+    """Declare one field; `env` only where MLflow's own variable is honoured."""
+    metadata = {"unit": unit, "help": text, "env": env, "secret": secret}
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """All settings of all processes. Build it with `Settings.read()`; tests use keywords."""
+
+    home: Path = _setting(
+        Path("var"), "path", "Everything embedded lives here: sqlite, files, node store."
+    )
+    ledger_url: str = _setting(
+        "",
+        "SQLAlchemy URL",
+        "The ledger. Default: `ledger.db` beside an embedded registry.",
+        secret=True,
+    )
+    gates: Path = _setting(PACKAGED_GATES, "path", "The gates file that judges every version.")
+    environment: str = _setting("development", "label", "Tag on runs; nothing depends on it.")
+    actor: str = _setting("", "name", "Who promotes, in the ledger. Default: the login name.")
+    bind: str = _setting("127.0.0.1:8000", "host:port", "Where the server listens.")
+    workers: int = _setting(2, "processes", "Gunicorn workers of this node.")
+    threads: int = _setting(4, "threads", "Request threads of one worker.")
+    models: tuple[str, ...] = _setting(
+        (), "names", "Models this node serves. Default: every model with a Production version."
+    )
+    default_model: str = _setting("", "name", "What `POST /predict` means when it names no model.")
+    engines: tuple[str, ...] = _setting(
+        ("onnx", "prophet"), "names", "Engines that may run a version here."
+    )
+    poll_seconds: float = _setting(1.0, "seconds", "How often the ledger and MLflow are looked at.")
+    ready_seconds: float = _setting(
+        60.0, "seconds", "How long a worker may load a new version before it is replaced."
+    )
+    fetch_seconds: float = _setting(600.0, "seconds", "How long fetching one version may take.")
+    trial_seconds: float = _setting(60.0, "seconds", "How long a version's trial may take.")
+    trial_memory_mb: int = _setting(4096, "MiB", "Address space a version's trial may use.")
+    keep_versions: int = _setting(3, "versions", "Verified versions kept on disk for each model.")
+    max_body_bytes: int = _setting(16 * 1024 * 1024, "bytes", "Largest request body.")
+    max_rows: int = _setting(10_000, "rows", "Most rows in one request.")
+    max_horizon: int = _setting(1_000, "steps", "Longest forecast in one request.")
+    log_level: str = _setting("INFO", "level", "DEBUG, INFO, WARNING or ERROR.")
+    tracking_uri: str = _setting(
+        "", "URI", "MLflow tracking. Default: sqlite under BATON_HOME.", env="MLFLOW_TRACKING_URI"
+    )
+    registry_uri: str = _setting(
+        "", "URI", "MLflow registry. Default: the tracking URI.", env="MLFLOW_REGISTRY_URI"
+    )
+    experiment_name: str = _setting(
+        "",
+        "name",
+        "Experiment of every workload, instead of its own.",
+        env="MLFLOW_EXPERIMENT_NAME",
+    )
+    model_name: str = _setting(
+        "",
+        "name",
+        "Registered model of every workload, instead of its own.",
+        env="MLFLOW_MODEL_NAME",
+    )
+
+    @classmethod
+    def read(
+        cls, environ: Mapping[str, str] | None = None, *, dotenv: Path = Path(".env")
+    ) -> Settings:
+        """Read `dotenv`, then `environ` over it; raise SettingsError for a value that cannot be."""
+        values = {k: v for k, v in dotenv_values(dotenv).items() if v is not None}
+        values.update(os.environ if environ is None else environ)
+        given = {
+            f.name: _parse(variable(f), text, get_type_hints(cls)[f.name])
+            for f in dataclasses.fields(cls)
+            if (text := _text(values, f)) is not None
+        }
+        return cls(**given).resolved()
+
+    def resolved(self) -> Settings:
+        """Fill what follows from other settings, and refuse what cannot work."""
+        home = self.home.expanduser().resolve()
+        tracking = _store(self.tracking_uri or f"sqlite:///{home / 'mlflow.db'}")
+        registry = _store(self.registry_uri or tracking)
+        ledger = _driver(self.ledger_url) or _beside(registry)
+        return dataclasses.replace(
+            self,
+            home=home,
+            gates=self.gates.expanduser().resolve(),
+            tracking_uri=tracking,
+            registry_uri=registry,
+            ledger_url=ledger,
+            actor=self.actor or getpass.getuser(),
+        )
+
+    @property
+    def node_dir(self) -> Path:
+        """What the node's processes share: page, assignments, sockets, metrics."""
+        return self.home / "node"
+
+    @property
+    def page_path(self) -> Path:
+        """The page that all processes of the node map."""
+        return self.node_dir / "page"
+
+    @property
+    def assignments_path(self) -> Path:
+        """What the node serves, for its workers."""
+        return self.node_dir / "assignments.json"
+
+    @property
+    def metrics_dir(self) -> Path:
+        """Where the node's processes keep their counts while they run."""
+        return self.node_dir / "metrics"
+
+    @property
+    def watcher_socket(self) -> Path:
+        """Where this node's watcher hears knocks."""
+        return self.home / "node.sock"
+
+    @property
+    def registrar_socket(self) -> Path:
+        """Where a registrar on this machine hears knocks."""
+        return self.home / "registrar.sock"
+
+    @property
+    def store_dir(self) -> Path:
+        """The node store: verified versions, by digest."""
+        return self.home / "store"
+
+    @property
+    def artifacts_dir(self) -> Path:
+        """Where an embedded registry keeps artifacts."""
+        return self.home / "artifacts"
+
+    @property
+    def is_embedded(self) -> bool:
+        """Whether the ledger is a file of this machine: then this node hosts the registrar."""
+        return self.ledger_url.startswith("sqlite")
+
+
+def variable(setting: dataclasses.Field[Any]) -> str:
+    """The environment variable of a field of Settings."""
+    return setting.metadata["env"] or f"BATON_{setting.name.upper()}"
+
+
+def _text(values: Mapping[str, str], setting: dataclasses.Field[Any]) -> str | None:
+    """What was given for a setting, by itself or by the file that `…_FILE` names."""
+    name = variable(setting)
+    if values.get(name):
+        return values[name]
+    path = values.get(f"{name}_FILE") if setting.metadata["secret"] else None
+    if not path:
+        return None
+    try:
+        return Path(path).read_text(encoding="utf-8").strip()
+    except OSError as error:
+        raise SettingsError(f"{name}_FILE: cannot read {path}: {error.strerror}") from error
+
+
+def _parse(name: str, text: str, kind: Any) -> Any:
+    """Turn a variable's text into the field's type."""
+    if kind == tuple[str, ...]:
+        return tuple(part.strip() for part in text.split(",") if part.strip())
+    try:
+        value = kind(text)
+    except ValueError as error:
+        raise SettingsError(f"{name}: expected {kind.__name__}, got {text!r}") from error
+    if kind in (int, float) and not value > 0:
+        raise SettingsError(f"{name}: expected more than 0, got {text!r}")
+    return value
+
+
+def _driver(url: str) -> str:
+    """Name the driver: SQLAlchemy 2.1 takes another one for a bare `postgresql://`."""
+    for bare in ("postgresql://", "postgres://"):
+        if url.startswith(bare):
+            return "postgresql+psycopg2://" + url.removeprefix(bare)
+    return url
+
+
+def _store(uri: str) -> str:
+    """An MLflow store that has a registry with stages; a file store is refused."""
+    if "://" not in uri or uri.startswith("file:"):
+        raise SettingsError(
+            f"MLflow store {uri!r}: file stores are no longer supported; move it into a database "
+            "with `mlflow migrate-filestore` and set MLFLOW_TRACKING_URI to that"
+        )
+    return _driver(uri)
+
+
+def _beside(registry: str) -> str:
+    """The ledger's file beside an embedded registry; any other registry needs the setting."""
+    if not registry.startswith("sqlite:///"):
+        raise SettingsError(
+            "BATON_LEDGER_URL: needed because the registry is not an embedded one; expected the "
+            "URL of the ledger's own database, as postgresql://user@host/baton"
+        )
+    return f"sqlite:///{Path(registry.removeprefix('sqlite:///')).with_name('ledger.db')}"

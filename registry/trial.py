@@ -1,0 +1,137 @@
+"""Trying a version out in a throw-away process: the port, and the launcher of that process.
+
+The process is `python -m serving.trial DIR --json` (serving/trial.py): the judge and the nodes use
+the same one. Whatever the version does there (crash, hang, take all memory) ends there, and comes
+back as a report that is not ok, with a reason. Nothing of the version is loaded in this process.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol, Self
+
+from registry.bundle import Golden, Manifest
+from registry.signature import Column, Signature, Tensor
+
+_ROOT = Path(__file__).resolve().parents[1]
+_LAST_WORDS = 400
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialReport:
+    """What happened in a trial.
+
+    `golden` are the examples it was held against, `golden_source` where they came from (`bundle`,
+    `input example`, `synthetic row`), `worst_error` the largest |got − expected| over all numbers;
+    `answers` belong to the extra requests. Times in milliseconds, memory in MiB.
+    """
+
+    ok: bool
+    reason: str = ""
+    engine: str = ""
+    kind: str = ""
+    golden: Golden | None = None
+    golden_source: str = ""
+    worst_error: float = 0.0
+    load_ms: float = 0.0
+    latency_ms: float = 0.0
+    memory_mb: float = 0.0
+    isolation: str = "none"
+    signature: Signature | None = None
+    answers: tuple[Mapping[str, Any], ...] = ()
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """Read what the process printed."""
+        golden, signature = data.get("golden"), data.get("signature")
+        return cls(
+            **{
+                **data,
+                "golden": Golden.from_json(golden) if golden else None,
+                "signature": _signature(signature) if signature else None,
+                "answers": tuple(data.get("answers", ())),
+            }
+        )
+
+
+class Trial(Protocol):
+    """Runs a version once, away from everything else."""
+
+    def run(
+        self,
+        root: Path,
+        *,
+        manifest: Manifest | None = None,
+        requests: Sequence[Mapping[str, Any]] = (),
+    ) -> TrialReport:
+        """Load the version in `root`, check its golden examples, then answer `requests`."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SubprocessTrial:
+    """The real thing: a child with a memory limit, a time limit and, where possible, no network."""
+
+    seconds: float
+    memory_mb: int
+    engines: tuple[str, ...]
+
+    def run(
+        self,
+        root: Path,
+        *,
+        manifest: Manifest | None = None,
+        requests: Sequence[Mapping[str, Any]] = (),
+    ) -> TrialReport:
+        """See `Trial.run`. Never raises for what the version does."""
+        with tempfile.TemporaryDirectory(prefix="baton-trial-") as scratch:
+            order = Path(scratch, "order.json")
+            answer = Path(scratch, "report.json")
+            order.write_text(
+                json.dumps(
+                    {
+                        "manifest": manifest.to_json() if manifest else None,
+                        "requests": list(requests),
+                        "engines": self.engines,
+                        "memory_mb": self.memory_mb,
+                    }
+                ),
+                encoding="utf-8",
+            )
+            ended = self._spawn([str(root), "--order", str(order), "--report", str(answer)])
+            return ended or _read(answer)
+
+    def _spawn(self, arguments: Sequence[str]) -> TrialReport | None:
+        """Run the child; a report only if it could not write one itself."""
+        command = [sys.executable, "-m", "serving.trial", *arguments]
+        try:
+            done = subprocess.run(  # noqa: S603 - our own module, no shell
+                command, cwd=_ROOT, capture_output=True, timeout=self.seconds, check=False
+            )
+        except subprocess.TimeoutExpired:
+            return TrialReport(ok=False, reason=f"hung: no answer within {self.seconds:g} s")
+        if done.returncode == 0:
+            return None
+        words = done.stderr.decode(errors="replace").strip()[-_LAST_WORDS:]
+        how = f"signal {-done.returncode}" if done.returncode < 0 else f"exit {done.returncode}"
+        return TrialReport(ok=False, reason=f"crashed ({how}): {words or 'no last words'}")
+
+
+def _read(path: Path) -> TrialReport:
+    try:
+        return TrialReport.from_json(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        return TrialReport(ok=False, reason=f"ended without a report: {error!r}")
+
+
+def _signature(data: Mapping[str, Any]) -> Signature:
+    return Signature(
+        tuple(Column(**column) for column in data["columns"]),
+        tuple(Tensor(t["name"], t["dtype"], tuple(t["shape"])) for t in data["tensors"]),
+        tuple(data["outputs"]),
+    )

@@ -1,0 +1,78 @@
+"""How entries, reports and settings look: as tables for people, as plain values for `--json`."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+from rich.table import Table
+
+from registry.console import out
+from registry.errors import BatonError
+from registry.ledger import Entry
+from registry.promotion import Ports
+from registry.report import PromotionReport
+
+_STYLES = {"passed": "green", "failed": "red", "skipped": "dim", "noted": "yellow"}
+
+
+def print_report(report: PromotionReport) -> None:
+    """One line a gate."""
+    verdict = "passed" if report.passed else "refused"
+    table = Table(
+        "gate",
+        "result",
+        "expected",
+        "got",
+        title=f"{report.model} v{report.version} → {report.stage}: {verdict}",
+    )
+    for result in report.results:
+        style = _STYLES[result.status]
+        table.add_row(result.gate, f"[{style}]{result.status}[/]", result.expected, result.got)
+    out.print(table)
+
+
+def status_row(ports: Ports, entry: Entry) -> dict[str, Any]:
+    """One model's row: the head, and whether MLflow shows the same."""
+    try:
+        production = sorted(ports.client.snapshot(entry.model).production)
+        shown = ", ".join(f"v{v}" for v in production) or "nothing in Production"
+    except BatonError as error:
+        shown = str(error)
+    return {"entry": brief(entry), "mlflow": shown}
+
+
+def brief(entry: Entry | None) -> dict[str, Any] | None:
+    """An entry for people and scripts, without its manifest."""
+    if entry is None:
+        return None
+    return {
+        "model": entry.model,
+        "version": entry.route.version,
+        "seq": str(entry.key),
+        "kind": entry.kind.value,
+        "digest": entry.digest,
+        "actor": entry.actor,
+        "door": entry.door.value,
+        "reason": entry.reason,
+        "at": moment(entry.at_ms),
+        "synced": entry.snapshot is not None,
+        "hash": entry.hash,
+    }
+
+
+def moment(at_ms: int) -> str:
+    """Unix milliseconds as people read them, in UTC."""
+    when = datetime.datetime.fromtimestamp(at_ms / 1000, datetime.UTC)
+    return f"{when:%Y-%m-%d %H:%M:%S}Z"
+
+
+def setting_text(value: object, *, secret: bool) -> str:
+    """A setting's value; of a secret only what identifies it."""
+    if isinstance(value, tuple):
+        return ",".join(map(str, value))
+    text = str(value)
+    scheme, at, rest = text.partition("://")
+    if secret and "@" in rest:
+        return f"{scheme}{at}…@{rest.rpartition('@')[2]}"
+    return text

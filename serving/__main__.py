@@ -1,0 +1,148 @@
+"""`python -m serving`: one node. Supervises gunicorn, the watcher and, embedded, the registrar.
+
+They are siblings: each is started again when it ends, none outlives this process. Gunicorn serves
+from the node's own store before anything else was reached.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import IO
+
+from registry import log
+from registry.errors import BatonError, SettingsError
+from registry.process import die_with_parent
+from registry.settings import Settings
+from serving.metrics import MULTIPROCESS_VARIABLE
+from serving.node.flip import Flipper
+from serving.page import Page
+
+_log = logging.getLogger("serving.supervisor")
+_ROOT = Path(__file__).resolve().parents[1]
+_LOOK_SECONDS = 0.2
+_GRACE_SECONDS = 35.0
+_QUICK_END_SECONDS = 2.0
+
+
+@dataclass
+class Child:
+    """One supervised process."""
+
+    name: str
+    command: Sequence[str]
+    process: subprocess.Popen[bytes] | None = None
+    started_at: float = 0.0
+    delay: float = field(default=0.1)
+
+    def start(self, environ: dict[str, str]) -> None:
+        """Start it, to end with this process."""
+        self.started_at = time.monotonic()
+        self.process = subprocess.Popen(  # noqa: S603 - our own modules, no shell
+            self.command,
+            cwd=_ROOT,
+            env=environ,
+            preexec_fn=die_with_parent,  # noqa: PLW1509
+        )
+
+    def watch(self, environ: dict[str, str], now: float) -> None:
+        """Start it again if it ended; one that ends at once is started ever more slowly."""
+        if self.process and self.process.poll() is None:
+            if now - self.started_at > _QUICK_END_SECONDS:
+                self.delay = 0.1
+            return
+        if now - self.started_at >= self.delay:
+            code = self.process.returncode if self.process else None
+            _log.error("%s ended (exit %s); starting it again", self.name, code)
+            self.delay = min(self.delay * 2, 5.0)
+            self.start(environ)
+
+    def end(self, seconds: float) -> None:
+        """Ask it to end, wait, then insist."""
+        if self.process is None or self.process.poll() is not None:
+            return
+        self.process.terminate()
+        try:
+            self.process.wait(timeout=seconds)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+
+def main() -> int:
+    """Run the node until SIGTERM or SIGINT; returns the exit code."""
+    try:
+        settings = Settings.read()
+        log.to_json(settings.log_level)
+        lock = _only_node(settings)
+    except BatonError as error:
+        sys.stderr.write(f"{type(error).__name__}: {error}\n")
+        return 2
+    stop = threading.Event()
+
+    def asked(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGTERM, asked)
+    signal.signal(signal.SIGINT, asked)
+    _supervise(settings, stop)
+    lock.close()
+    return 0
+
+
+def _supervise(settings: Settings, stop: threading.Event) -> None:
+    shutil.rmtree(settings.metrics_dir, ignore_errors=True)
+    settings.metrics_dir.mkdir(parents=True)
+    with Page(settings.page_path) as page:  # workers may start before the watcher does
+        Flipper(page, settings.assignments_path, ready_seconds=settings.ready_seconds)
+    environ = {**os.environ, MULTIPROCESS_VARIABLE: str(settings.metrics_dir)}
+    children = _children(settings)
+    for child in children:
+        child.start(environ)
+    _log.info("serving on http://%s", settings.bind)
+    while not stop.wait(_LOOK_SECONDS):
+        for child in children:
+            child.watch(environ, time.monotonic())
+    for child in children:
+        child.end(_GRACE_SECONDS)
+    shutil.rmtree(settings.metrics_dir, ignore_errors=True)
+
+
+def _children(settings: Settings) -> list[Child]:
+    """Gunicorn first: it answers from the store while the others still start."""
+    python = sys.executable
+    children = [
+        Child("gunicorn", [python, "-m", "gunicorn", "-c", "infra/gunicorn.conf.py"]),
+        Child("watcher", [python, "-m", "serving.node.watcher"]),
+    ]
+    if settings.is_embedded:
+        children.append(Child("registrar", [python, "-m", "registry", "registrar"]))
+    return children
+
+
+def _only_node(settings: Settings) -> IO[str]:
+    """Hold this node's directory; a second server on it would flip behind the first one's back."""
+    settings.node_dir.mkdir(parents=True, exist_ok=True)
+    lock = (settings.node_dir / "lock").open("w")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise SettingsError(
+            f"BATON_HOME: another server already runs on {settings.home}; give each its own"
+        ) from None
+    return lock
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -1,0 +1,97 @@
+"""The composition root of a worker: settings and parts in, a complete Flask application out.
+
+Starts no thread: the server does that after it forked (`infra/gunicorn.conf.py`).
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from dataclasses import dataclass
+from http import HTTPStatus
+
+from flask import Flask, Response, current_app, request
+from werkzeug.exceptions import HTTPException
+
+from registry.bundle import Manifest
+from registry.settings import Settings
+from serving import problems
+from serving.answer import Answerer, trusted_id
+from serving.assignments import Assignment
+from serving.kinds import Limits
+from serving.manager import Manager
+from serving.page import Page
+from serving.routes import models, operations, predict
+from serving.routes.parts import EXTENSION, Parts
+from serving.servable import Servable
+from serving.stored import manifest_of, root_of
+
+
+@dataclass(frozen=True)
+class StoreLoader:
+    """Loads an assignment from the node store, one worker of the node at a time."""
+
+    settings: Settings
+
+    def __call__(self, assignment: Assignment) -> Servable:
+        """Verify, load and warm the version. Raises BundleInvalid."""
+        settings = self.settings
+        limits = Limits(max_rows=settings.max_rows, max_horizon=settings.max_horizon)
+        manifest: Manifest = manifest_of(settings.store_dir, assignment.digest)
+        root = root_of(settings.store_dir, assignment.digest)
+        settings.node_dir.mkdir(parents=True, exist_ok=True)
+        with (settings.node_dir / "load.lock").open("w") as turn:
+            fcntl.flock(turn, fcntl.LOCK_EX)
+            servable = Servable.load(root, manifest, allowed=settings.engines, limits=limits)
+            servable.warm()
+        return servable
+
+
+def create_app(settings: Settings | None = None, *, manager: Manager | None = None) -> Flask:
+    """Build the application; tests hand in a manager of their own.
+
+    When it returns, everything the node serves at this moment is loaded: a worker that accepts
+    requests can answer them.
+    """
+    settings = settings or Settings.read()
+    if manager is None:
+        page = Page(settings.page_path)
+        manager = Manager(
+            page, settings.assignments_path, StoreLoader(settings), slot=page.claim(os.getpid())
+        )
+        manager.reconcile()
+    app = Flask("baton", static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
+    answerer = Answerer(
+        manager,
+        default_model=settings.default_model,
+        max_body_bytes=settings.max_body_bytes,
+    )
+    app.extensions[EXTENSION] = Parts(settings, manager, answerer)
+    for blueprint in (predict.blueprint, models.blueprint, operations.blueprint):
+        app.register_blueprint(blueprint)
+    app.register_error_handler(HTTPException, _http_problem)
+    app.register_error_handler(Exception, _server_problem)
+    return app
+
+
+def _http_problem(error: HTTPException) -> Response:
+    """Flask's own refusals (no such path, no such method, too large) as problem documents."""
+    found = problems.document(
+        HTTPStatus(error.code or 500),
+        error.description or "",
+        request_id=trusted_id(request.headers.get("X-Request-Id")),
+    )
+    response = Response(found.body, found.status.value, dict(found.headers))
+    for name, value in error.get_headers():
+        if name == "Allow":
+            response.headers[name] = value
+    return response
+
+
+def _server_problem(error: Exception) -> Response:
+    """Anything unexpected in a route outside the hot path."""
+    identity = trusted_id(request.headers.get("X-Request-Id"))
+    current_app.logger.error("a route failed", exc_info=error, extra={"request_id": identity})
+    found = problems.problem(error, request_id=identity)
+    return Response(found.body, found.status.value, dict(found.headers))

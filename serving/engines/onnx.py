@@ -1,0 +1,72 @@
+"""The ONNX engine: one ONNX Runtime session a worker, one thread a call.
+
+Must be loaded after the worker was forked: a live session does not survive a fork.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import onnxruntime as ort
+
+from registry.errors import BundleInvalid
+from registry.signature import Tensor
+
+_NUMPY_TYPES = {
+    "float": "float32",
+    "double": "float64",
+    "float16": "float16",
+    "int8": "int8",
+    "int16": "int16",
+    "int32": "int32",
+    "int64": "int64",
+    "uint8": "uint8",
+    "uint16": "uint16",
+    "uint32": "uint32",
+    "uint64": "uint64",
+    "bool": "bool",
+    "string": "object",
+}
+_ERRORS_ONLY = 3
+
+
+class OnnxEngine:
+    """A session, with its graph's inputs and outputs in our words."""
+
+    def __init__(self, session: ort.InferenceSession) -> None:
+        """Read the graph's inputs; raises BundleInvalid for one that is not a tensor."""
+        self._session = session
+        self.inputs = tuple(_tensor(node) for node in session.get_inputs())
+        self.outputs: tuple[str, ...] = tuple(node.name for node in session.get_outputs())
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Open `path` on the CPU, without threads of its own."""
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.inter_op_num_threads = 1
+        options.log_severity_level = _ERRORS_ONLY
+        try:
+            session = ort.InferenceSession(
+                str(path), sess_options=options, providers=["CPUExecutionProvider"]
+            )
+        except Exception as error:  # ONNX Runtime has a class an error code and no common base
+            raise BundleInvalid(f"{path.name}: ONNX Runtime cannot load it: {error}") from error
+        return cls(session)
+
+    def run(self, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
+        """One array an input, by name; each output as an array, or a list of mappings."""
+        return dict(zip(self.outputs, self._session.run(None, inputs), strict=True))
+
+
+def _tensor(node: Any) -> Tensor:
+    """A graph input; a dimension without a fixed size is free."""
+    kind = re.fullmatch(r"tensor\((\w+)\)", node.type)
+    if not kind or kind[1] not in _NUMPY_TYPES:
+        raise BundleInvalid(f"input {node.name!r}: expected a tensor, got {node.type}")
+    shape = tuple(size if isinstance(size, int) else -1 for size in node.shape)
+    return Tensor(node.name, np.dtype(_NUMPY_TYPES[kind[1]]).name, shape)

@@ -1,0 +1,65 @@
+"""Kinds know the shape of a request: decode it for an engine, encode what comes back.
+
+They know neither workloads nor HTTP. Their errors are RequestErrors that name the client's field.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+
+from registry.errors import BundleInvalid
+from serving.kinds.forecast import Forecast, ForecastEngine
+from serving.kinds.tabular import Tabular, TabularEngine
+
+if TYPE_CHECKING:
+    from registry.bundle import Bundle
+    from registry.signature import Signature
+    from serving.engines import Engine
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """How much one request may ask for."""
+
+    max_rows: int
+    max_horizon: int
+
+
+class Kind(Protocol):
+    """A model, asked in requests."""
+
+    @property
+    def signature(self) -> Signature | None:
+        """What it takes, if it can be said as columns or tensors."""
+
+    def predict(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Answer one request's JSON object with `{"predictions": …}` and what belongs to it."""
+
+    def synthetic(self) -> Mapping[str, Any]:
+        """A request that fits, for trying out a version that brings no example."""
+
+
+def _tabular(bundle: Bundle, engine: Engine, limits: Limits) -> Kind:
+    tabular = cast("TabularEngine", engine)
+    return Tabular(tabular, signature=bundle.signature, max_rows=limits.max_rows)
+
+
+def _forecast(_bundle: Bundle, engine: Engine, limits: Limits) -> Kind:
+    return Forecast(cast("ForecastEngine", engine), max_horizon=limits.max_horizon)
+
+
+_KINDS: Final[Mapping[tuple[str, str], Callable[[Bundle, Engine, Limits], Kind]]] = {
+    ("tabular", "onnx"): _tabular,
+    ("forecast", "prophet"): _forecast,
+}
+
+
+def of(bundle: Bundle, engine: Engine, limits: Limits) -> Kind:
+    """The kind a bundle asks for; raises BundleInvalid where its engine cannot answer as that."""
+    make = _KINDS.get((bundle.kind, bundle.engine))
+    if make is None:
+        known = ", ".join(f"{kind} by {engine}" for kind, engine in _KINDS)
+        raise BundleInvalid(f"{bundle.kind} by {bundle.engine} is not served; there is: {known}")
+    return make(bundle, engine, limits)

@@ -1,0 +1,16 @@
+"""Answers are finite numbers: NaN and Infinity are a model's fault, and are never sent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from registry.errors import NotFinite
+
+
+def refuse_non_finite(output: str, values: NDArray[Any]) -> None:
+    """Raise NotFinite if any number in `values` is NaN or infinite."""
+    if values.dtype.kind == "f" and not np.isfinite(values).all():
+        raise NotFinite(f"output {output!r}: the model answered NaN or Infinity")

@@ -1,0 +1,255 @@
+"""The tabular kind: MLflow's four envelopes to a graph's tensors, and back.
+
+`dataframe_split`, `dataframe_records`, `inputs`, `instances`: exactly one. Columns are matched by
+name, an unknown one is refused. The graph's first output is `predictions`, others are `outputs`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+import numpy as np
+
+from registry.errors import BundleInvalid, MalformedRequest, RequestTooLarge, SignatureMismatch
+from registry.signature import Array, Column, Signature, Tensor, describe
+from serving.kinds.finite import refuse_non_finite
+
+FORMS = ("dataframe_split", "dataframe_records", "inputs", "instances")
+
+
+class TabularEngine(Protocol):
+    """What this kind needs of an engine."""
+
+    inputs: tuple[Tensor, ...]
+    outputs: tuple[str, ...]
+
+    def run(self, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Named arrays in, named outputs out."""
+
+
+class Tabular:
+    """One tabular model. Without a signature, the graph's inputs are the signature."""
+
+    def __init__(
+        self, engine: TabularEngine, *, signature: Signature | None, max_rows: int
+    ) -> None:
+        """Raises BundleInvalid if the signature's columns cannot be fed to the graph."""
+        self._engine = engine
+        self._max_rows = max_rows
+        self.signature = signature or Signature((), engine.inputs, engine.outputs)
+        self._columns = {column.name: column for column in self.signature.columns}
+        self._order = tuple(self._columns)
+        if self._columns:
+            self._matrix = _takes_matrix(engine.inputs, len(self._columns))
+            _check_mapping(engine.inputs, self._order, matrix=self._matrix)
+        elif len(self.signature.tensors) != len(engine.inputs):
+            raise BundleInvalid(
+                f"the signature has {len(self.signature.tensors)} tensors, the graph "
+                f"{len(engine.inputs)} inputs"
+            )
+
+    def predict(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Answer `body` with one prediction a row; see the module for its forms."""
+        form = _form(body)
+        feed = (
+            self._columnar(form, body[form]) if self._columns else self._tensors(form, body[form])
+        )
+        return self._encode(self._engine.run(feed))
+
+    def synthetic(self) -> Mapping[str, Any]:
+        """One row of ones, empty texts and false."""
+        if self._columns:
+            row = [_sample(column) for column in self._columns.values()]
+            return {"dataframe_split": {"columns": list(self._order), "data": [row]}}
+        tensors = {
+            tensor.name: np.ones([max(size, 1) for size in tensor.shape], tensor.dtype).tolist()
+            for tensor in self.signature.tensors
+        }
+        return {"inputs": tensors if len(tensors) > 1 else next(iter(tensors.values()))}
+
+    def _columnar(self, form: str, value: Any) -> dict[str, Array]:
+        """One array a column, as the graph wants them."""
+        names, columns, rows = _table(form, value, self._order)
+        self._check_rows(form, rows)
+        for name in names:
+            if name not in self._columns:
+                raise SignatureMismatch(
+                    str(name), expected=f"one of {', '.join(self._order)}", got="an unknown column"
+                )
+        given = dict(zip(names, columns, strict=True))
+        arrays = {
+            name: column.array(given[name]) if name in given else column.missing(rows)
+            for name, column in self._columns.items()
+        }
+        if self._matrix:
+            tensor = self._engine.inputs[0]
+            stacked = np.stack(list(arrays.values()), axis=1).astype(tensor.dtype)
+            return {tensor.name: _in_range(stacked, self._order)}
+        return {t.name: _shaped(arrays[t.name], t) for t in self._engine.inputs}
+
+    def _tensors(self, form: str, value: Any) -> dict[str, Array]:
+        """One array a tensor: by name, or the only one."""
+        tensors = self.signature.tensors
+        if form == "dataframe_split":
+            value = _mapping(form, value).get("data")
+        elif isinstance(value, list) and value and isinstance(value[0], dict):
+            value = {name: [row.get(name) for row in value] for name in value[0]}
+        if not isinstance(value, dict):
+            if len(tensors) != 1:
+                names = ", ".join(tensor.name for tensor in tensors)
+                raise SignatureMismatch(form, expected=f"tensors {names}", got=describe(value))
+            value = {tensors[0].name: value}
+        if unknown := sorted(value.keys() - {tensor.name for tensor in tensors}):
+            known = ", ".join(tensor.name for tensor in tensors)
+            raise SignatureMismatch(unknown[0], expected=known, got="an unknown tensor")
+        feed = {}
+        for tensor, target in zip(tensors, self._engine.inputs, strict=True):
+            field = tensor.name or form
+            if tensor.name not in value:
+                raise SignatureMismatch(field, expected=str(tensor), got="nothing")
+            array = tensor.array(value[tensor.name], field=field)
+            self._check_rows(form, array.shape[0] if array.ndim else 1)
+            feed[target.name] = array.astype(target.dtype, copy=False)
+        return feed
+
+    def _check_rows(self, form: str, rows: int) -> None:
+        if rows == 0:
+            raise SignatureMismatch(form, expected="at least one row", got="none")
+        if rows > self._max_rows:
+            raise RequestTooLarge(
+                f"{form}: {rows} rows, at most {self._max_rows} in one request: send several"
+            )
+
+    def _encode(self, outputs: Mapping[str, Any]) -> dict[str, Any]:
+        """The first output is the prediction; the others stand beside it by name."""
+        values = {name: _plain(name, value) for name, value in outputs.items()}
+        first, *others = values
+        answer: dict[str, Any] = {"predictions": values[first]}
+        if others:
+            answer["outputs"] = {name: values[name] for name in others}
+        return answer
+
+
+def _form(body: Mapping[str, Any]) -> str:
+    """The one envelope of a request."""
+    forms = [key for key in body if key in FORMS]
+    unknown = [key for key in body if key not in FORMS and key != "params"]
+    if len(forms) != 1:
+        got = " and ".join(forms) or (f"only {', '.join(unknown)}" if unknown else "none of them")
+        raise MalformedRequest(f"expected exactly one of {', '.join(FORMS)}, got {got}")
+    if unknown:
+        raise SignatureMismatch(unknown[0], expected=f"only {forms[0]}", got="an unknown key")
+    if body.get("params"):
+        raise SignatureMismatch("params", expected="none for this model", got="some")
+    return forms[0]
+
+
+def _table(
+    form: str, value: Any, order: Sequence[str]
+) -> tuple[Sequence[str], Sequence[Sequence[Any]], int]:
+    """Column names, columns and the number of rows of any envelope."""
+    if form == "dataframe_split":
+        table = _mapping(form, value)
+        names = table.get("columns")
+        if not isinstance(names, list) or len(set(map(str, names))) != len(names):
+            raise SignatureMismatch(
+                f"{form}.columns", expected="distinct names", got=describe(names)
+            )
+        return _by_position(f"{form}.data", table.get("data"), names)
+    if isinstance(value, dict):
+        return _by_column(form, value)
+    if isinstance(value, list) and value and not isinstance(value[0], dict):
+        return _by_position(form, value, order)
+    return _by_record(form, value)
+
+
+def _by_position(
+    field: str, rows: Any, names: Sequence[str]
+) -> tuple[Sequence[str], Sequence[Sequence[Any]], int]:
+    if not isinstance(rows, list):
+        raise SignatureMismatch(field, expected="a list of rows", got=describe(rows))
+    for number, row in enumerate(rows):
+        if not isinstance(row, list) or len(row) != len(names):
+            got = f"{len(row)} values" if isinstance(row, list) else describe(row)
+            raise SignatureMismatch(f"{field}[{number}]", expected=f"{len(names)} values", got=got)
+    return names, list(zip(*rows, strict=True)) if rows else [()] * len(names), len(rows)
+
+
+def _by_record(field: str, rows: Any) -> tuple[Sequence[str], Sequence[Sequence[Any]], int]:
+    if not isinstance(rows, list):
+        raise SignatureMismatch(field, expected="a list of records", got=describe(rows))
+    if not rows:
+        return (), (), 0
+    for number, row in enumerate(rows):
+        if not isinstance(row, dict) or row.keys() != rows[0].keys():
+            raise SignatureMismatch(
+                f"{field}[{number}]", expected="the columns of the first record", got=describe(row)
+            )
+    names = list(rows[0])
+    return names, [[row[name] for row in rows] for name in names], len(rows)
+
+
+def _by_column(
+    field: str, value: Mapping[str, Any]
+) -> tuple[Sequence[str], Sequence[Sequence[Any]], int]:
+    columns = [v if isinstance(v, list) else [v] for v in value.values()]
+    rows = len(columns[0]) if columns else 0
+    for name, column in zip(value, columns, strict=True):
+        if len(column) != rows:
+            raise SignatureMismatch(
+                f"{field}.{name}", expected=f"{rows} values", got=f"{len(column)} values"
+            )
+    return list(value), columns, rows
+
+
+def _mapping(field: str, value: Any) -> Mapping[str, Any]:
+    if not isinstance(value, dict):
+        raise SignatureMismatch(field, expected="an object", got=describe(value))
+    return value
+
+
+def _takes_matrix(inputs: Sequence[Tensor], columns: int) -> bool:
+    """Whether the graph wants all columns side by side in one tensor of shape [rows, columns]."""
+    if len(inputs) != 1 or len(inputs[0].shape) != 2:
+        return False
+    return inputs[0].shape[1] in (-1, columns) and (columns > 1 or inputs[0].dtype != "object")
+
+
+def _check_mapping(inputs: Sequence[Tensor], columns: Sequence[str], *, matrix: bool) -> None:
+    if not matrix and {t.name for t in inputs} - set(columns):
+        raise BundleInvalid(
+            f"the graph's inputs {[f'{t.name}: {t}' for t in inputs]} do not fit the signature's "
+            f"columns {list(columns)}"
+        )
+
+
+def _shaped(array: Array, tensor: Tensor) -> Array:
+    """A column of shape [rows] as the graph's input of one or two dimensions."""
+    out = array.astype(tensor.dtype, copy=False)
+    return out.reshape(-1, 1) if len(tensor.shape) == 2 else out
+
+
+def _in_range(matrix: Array, names: Sequence[str]) -> Array:
+    """Refuse a number that the graph's narrower type turned into infinity."""
+    if matrix.dtype.kind == "f" and np.isinf(matrix).any():
+        row, column = np.argwhere(np.isinf(matrix))[0]
+        raise SignatureMismatch(
+            f"{names[column]}[{row}]", expected=f"a {matrix.dtype.name}", got="a number beyond it"
+        )
+    return matrix
+
+
+def _plain(name: str, value: Any) -> Any:
+    """An output as JSON can hold it; never NaN or Infinity."""
+    if isinstance(value, np.ndarray):
+        refuse_non_finite(name, value)
+        return value.tolist() if value.dtype.kind in "OUS" else np.ascontiguousarray(value)
+    return [{str(key): item for key, item in row.items()} for row in value]
+
+
+def _sample(column: Column) -> Any:
+    """Any value of a column's type."""
+    return {"boolean": False, "string": "", "binary": "", "datetime": "2000-01-01"}.get(
+        column.type, 1
+    )

@@ -1,0 +1,69 @@
+"""Every metric, and the page Prometheus scrapes. The only file that knows prometheus_client.
+
+Several processes of a node (workers, watcher) add to the same page: each writes files of its own
+into one directory, which the supervisor names before this module is imported.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    generate_latest,
+)
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+
+MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+_SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_MODEL = ("model", "version")
+
+REQUESTS = Counter(
+    "baton_requests_total", "Prediction requests answered, by HTTP status.", (*_MODEL, "status")
+)
+REQUEST_SECONDS = Histogram(
+    "baton_request_seconds", "Time to answer a prediction request.", _MODEL, buckets=_SECONDS
+)
+PREDICTIONS = Counter("baton_predictions_total", "Predictions made (rows or steps).", _MODEL)
+SWAPS = Counter("baton_swaps_total", "Changes of what serves, by result.", ("model", "result"))
+SERVED_SEQ = Gauge(
+    "baton_served_seq",
+    "Seq of the ledger entry that answers.",
+    ("model",),
+    multiprocess_mode="mostrecent",
+)
+SERVED_VERSION = Gauge(
+    "baton_served_version", "Version that answers.", ("model",), multiprocess_mode="mostrecent"
+)
+REFUSED = Gauge(
+    "baton_refused",
+    "1 while this node does not serve what the ledger names.",
+    ("model",),
+    multiprocess_mode="mostrecent",
+)
+LAST_POLL = Gauge(
+    "baton_last_poll_timestamp_seconds",
+    "When the ledger was last read.",
+    multiprocess_mode="mostrecent",
+)
+POLL_ERRORS = Counter("baton_poll_errors_total", "Polls that could not read the ledger.")
+WORKERS = Gauge("baton_workers", "Workers that run.", multiprocess_mode="mostrecent")
+
+
+def exposition(directory: Path) -> tuple[str, bytes]:
+    """Content type and text of `/metrics`: of all processes if `directory` holds their files."""
+    registry = REGISTRY
+    if directory.is_dir():
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry, path=str(directory))  # type: ignore[no-untyped-call]
+    return CONTENT_TYPE_LATEST, generate_latest(registry)
+
+
+def process_ended(pid: int, directory: Path) -> None:
+    """Forget the live gauges of a process that is gone; its counts stay."""
+    mark_process_dead(pid, path=str(directory))  # type: ignore[no-untyped-call]

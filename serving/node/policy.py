@@ -1,0 +1,65 @@
+"""What a node does next about one model: a pure function, with nothing to patch in its tests.
+
+Newest wins; never back to a lower key; a version that failed is not tried again before its time; a
+version that is loaded, or on its way, is not loaded again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+from serving.assignments import Assignment, Held
+
+_FIRST_BACKOFF_SECONDS = 2.0
+_LAST_BACKOFF_SECONDS = 300.0
+
+
+class Action(Enum):
+    """What to do."""
+
+    NOTHING = auto()
+    LOAD = auto()
+    FLIP = auto()
+    WAIT = auto()
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a digest is not served, and from when on it may be tried again (seconds, same clock)."""
+
+    reason: str
+    retry_at: float
+    attempts: int = 1
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """What a node knows of one model."""
+
+    held: Held
+    loading: str | None = None
+    ready: frozenset[str] = frozenset()
+    refusals: Mapping[str, Refusal] = field(default_factory=dict)
+
+
+def next_action(snapshot: Snapshot, aspired: Assignment | None, now: float) -> Action:
+    """Decide. `ready` are digests in the store that passed their trial on this node."""
+    current = snapshot.held.current
+    if aspired is None or (current and aspired.key <= current.key):
+        return Action.NOTHING
+    refusal = snapshot.refusals.get(aspired.digest)
+    if refusal and now < refusal.retry_at:
+        return Action.WAIT
+    loaded = {a.digest for a in (current, snapshot.held.previous) if a}
+    if aspired.digest in loaded | snapshot.ready:
+        return Action.FLIP
+    return Action.NOTHING if snapshot.loading == aspired.digest else Action.LOAD
+
+
+def refuse(before: Refusal | None, reason: str, now: float, jitter: float) -> Refusal:
+    """The next refusal of a digest: the wait doubles, spread by `jitter` in [0, 1)."""
+    attempts = before.attempts + 1 if before else 1
+    wait = min(_FIRST_BACKOFF_SECONDS * 2 ** (attempts - 1), _LAST_BACKOFF_SECONDS)
+    return Refusal(reason, now + wait * (1 + jitter / 2), attempts)

@@ -1,0 +1,80 @@
+"""The node store: verified versions on disk, by digest. The only writer of that directory.
+
+A version appears whole or not at all: it is made in a scratch directory and renamed into place.
+What a crash left half-made is removed at the next start.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Collection, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from registry.bundle import Manifest
+from registry.errors import BundleInvalid
+from serving.stored import manifest_of, root_of
+
+_SCRATCH = "incoming-"
+
+
+class NodeStore:
+    """Versions of any model; the same bytes are stored once."""
+
+    def __init__(self, path: Path) -> None:
+        """Make the directory; remove what an interrupted fetch left there."""
+        self._path = path
+        path.mkdir(parents=True, exist_ok=True)
+        for left in path.glob(f"{_SCRATCH}*"):
+            shutil.rmtree(left, ignore_errors=True)
+
+    def holds(self, digest: str) -> bool:
+        """Whether the version is here, with every byte as its manifest says."""
+        try:
+            manifest_of(self._path, digest).verify(root_of(self._path, digest))
+        except BundleInvalid:
+            return False
+        return True
+
+    @contextmanager
+    def incoming(self) -> Iterator[Path]:
+        """A scratch directory whose `files/` can be filled, then given to `keep`."""
+        scratch = Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=self._path))
+        (scratch / "files").mkdir()
+        try:
+            yield scratch
+        finally:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+    def keep(self, scratch: Path, manifest: Manifest) -> None:
+        """Move a verified scratch directory to its place, in place of a damaged one."""
+        (scratch / "manifest.json").write_text(json.dumps(manifest.to_json()), encoding="utf-8")
+        _to_disk(scratch)
+        target = self._path / manifest.digest
+        if target.exists():
+            broken = scratch.with_name(f"{_SCRATCH}broken-{manifest.digest[:12]}")
+            target.rename(broken)
+            shutil.rmtree(broken, ignore_errors=True)
+        scratch.rename(target)
+
+    def prune(self, keep: Collection[str], *, most: int) -> None:
+        """Remove the versions used longest ago beyond `most`; those in `keep` always stay."""
+        others = [p for p in self._path.iterdir() if p.is_dir() and p.name not in keep]
+        others.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+        for path in others[max(0, most - len(keep)) :]:
+            if not path.name.startswith(_SCRATCH):
+                shutil.rmtree(path, ignore_errors=True)
+
+
+def _to_disk(directory: Path) -> None:
+    """Flush every file below `directory`, so that the rename never shows empty ones."""
+    for path in directory.rglob("*"):
+        if path.is_file():
+            descriptor = os.open(path, os.O_RDONLY)
+            try:
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)

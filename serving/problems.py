@@ -1,0 +1,74 @@
+"""THE table from errors to HTTP, and problem documents (RFC 9457). Knows no web framework."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any, Final
+
+import orjson
+
+from registry.errors import (
+    BatonError,
+    MalformedRequest,
+    NotReady,
+    RequestError,
+    RequestTooLarge,
+    SignatureMismatch,
+    UnknownModel,
+    UnsupportedMediaType,
+)
+
+CONTENT_TYPE = "application/problem+json"
+RETRY_AFTER_SECONDS = 1
+
+# The first class that fits; anything else is 500.
+_STATUS: Final[Mapping[type[BatonError], HTTPStatus]] = {
+    MalformedRequest: HTTPStatus.BAD_REQUEST,
+    UnknownModel: HTTPStatus.NOT_FOUND,
+    RequestTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    UnsupportedMediaType: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
+    SignatureMismatch: HTTPStatus.UNPROCESSABLE_ENTITY,
+    RequestError: HTTPStatus.BAD_REQUEST,
+    NotReady: HTTPStatus.SERVICE_UNAVAILABLE,
+}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A refusal, ready to be sent."""
+
+    status: HTTPStatus
+    headers: Mapping[str, str]
+    body: bytes
+
+
+def problem(error: BaseException, *, request_id: str) -> Problem:
+    """The document for an error; what is not the client's fault says nothing about its cause."""
+    status = next(
+        (status for kind, status in _STATUS.items() if isinstance(error, kind)),
+        HTTPStatus.INTERNAL_SERVER_ERROR,
+    )
+    fault = status is HTTPStatus.INTERNAL_SERVER_ERROR
+    detail = "the server failed to answer; its log has the request id" if fault else str(error)
+    extra: dict[str, Any] = {}
+    if isinstance(error, SignatureMismatch):
+        extra = {"field": error.field, "expected": error.expected, "got": error.got}
+    return document(status, detail, request_id=request_id, **extra)
+
+
+def document(status: HTTPStatus, detail: str, *, request_id: str, **extra: Any) -> Problem:
+    """A problem document with the given status; `extra` are members of its own."""
+    body = {
+        "type": "about:blank",
+        "title": status.phrase,
+        "status": status.value,
+        "detail": detail,
+        "request_id": request_id,
+        **extra,
+    }
+    headers = {"Content-Type": CONTENT_TYPE, "X-Request-Id": request_id}
+    if status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
+        headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+    return Problem(status, headers, orjson.dumps(body))

@@ -1,0 +1,1 @@
+"""One blueprint a protocol; each is thin around `serving/answer.py` or the manager's tables."""

@@ -1,0 +1,72 @@
+"""What this node serves, since when, and why it is not what the ledger names."""
+
+from __future__ import annotations
+
+import datetime
+from typing import Any
+
+from flask import Blueprint, Response, jsonify
+
+from registry.errors import UnknownModel
+from serving import problems
+from serving.answer import trusted_id
+from serving.assignments import Assignment, Held
+from serving.manager import Serving
+from serving.routes.parts import parts
+
+blueprint = Blueprint("models", __name__)
+
+
+@blueprint.get("/models")
+def list_models() -> Response:
+    """Every model, in short."""
+    served = parts().manager.models()
+    return jsonify({"models": [_short(name, *row) for name, row in sorted(served.items())]})
+
+
+@blueprint.get("/models/<name>")
+def show_model(name: str) -> Response:
+    """One model with its schema."""
+    served = parts().manager.models()
+    if name not in served:
+        known = ", ".join(sorted(served)) or "none yet"
+        error = UnknownModel(f"no model {name!r} is served here; there is: {known}")
+        found = problems.problem(error, request_id=trusted_id(None))
+        return Response(found.body, found.status.value, dict(found.headers))
+    held, serving = served[name]
+    body = _short(name, held, serving)
+    if serving:
+        signature = serving.servable.signature
+        body["schema"] = dict(serving.servable.schema)
+        body["signature"] = signature.to_json() if signature else None
+    return jsonify(body)
+
+
+def _short(name: str, held: Held, serving: Serving | None) -> dict[str, Any]:
+    body: dict[str, Any] = {
+        "model": name,
+        "ready": serving is not None,
+        "degraded": bool(held.refused),
+        "reason": held.refused or None,
+        "previous": _assignment(held.previous),
+    }
+    if serving:
+        body |= {
+            **(_assignment(serving.assignment) or {}),
+            "kind": serving.servable.kind,
+            "engine": serving.servable.engine,
+        }
+    return body
+
+
+def _assignment(assignment: Assignment | None) -> dict[str, Any] | None:
+    if assignment is None:
+        return None
+    since = datetime.datetime.fromtimestamp(assignment.since_ms / 1000, datetime.UTC)
+    return {
+        "version": str(assignment.version),
+        "seq": assignment.key.seq,
+        "epoch": assignment.key.epoch,
+        "digest": assignment.digest,
+        "since": since.isoformat(timespec="milliseconds"),
+    }

@@ -1,0 +1,73 @@
+"""A servable: one verified version, loaded and warm. Knows no ledger, no HTTP, no other version."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Any, Self
+
+from registry.bundle import Bundle, Golden, Manifest
+from registry.errors import TrialFailed
+from registry.signature import Signature
+from serving import engines, kinds
+from serving.golden import worst_error
+
+
+class Servable:
+    """Answers requests with one version. Thread-safe; freed when nobody holds it any more."""
+
+    def __init__(self, bundle: Bundle, kind: kinds.Kind, golden: Golden | None) -> None:
+        """Use `load`; tests hand in a fake kind."""
+        self.engine = bundle.engine
+        self.kind = bundle.kind
+        self.schema = bundle.schema
+        self.golden = golden
+        self._kind = kind
+
+    @classmethod
+    def load(
+        cls, root: Path, manifest: Manifest, *, allowed: Collection[str], limits: kinds.Limits
+    ) -> Self:
+        """Verify `root` against its manifest, then load it.
+
+        Raises BundleInvalid; runs nothing from the files. Bands are sampled with a seed from the
+        digest, so that every worker and node draws the same ones.
+        """
+        manifest.verify(root)
+        bundle = Bundle.open(root, kind=manifest.kind, golden=manifest.golden)
+        engine = engines.load(bundle, allowed=allowed, seed=int(manifest.digest[:8], 16))
+        return cls(bundle, kinds.of(bundle, engine, limits), bundle.golden)
+
+    @property
+    def signature(self) -> Signature | None:
+        """What it takes, if columns or tensors say it."""
+        return self._kind.signature
+
+    def predict(self, body: Mapping[str, Any]) -> dict[str, Any]:
+        """Answer one request; raises RequestError for the client's mistakes, NotFinite."""
+        return self._kind.predict(body)
+
+    def synthetic(self) -> Mapping[str, Any]:
+        """A request that fits."""
+        return self._kind.synthetic()
+
+    def warm(self) -> float:
+        """Answer the golden examples, twice; returns the largest error. Raises TrialFailed."""
+        if self.golden is None:
+            self.predict(self.synthetic())
+            return 0.0
+        self.check(self.golden)
+        return self.check(self.golden)
+
+    def check(self, golden: Golden) -> float:
+        """Hold it against examples; returns the largest |got − expected|, or raises TrialFailed."""
+        worst = 0.0
+        for number, example in enumerate(golden.examples):
+            answer = self.predict(example["request"])
+            error = worst_error(example["response"], answer, golden)
+            if isinstance(error, str):
+                asked = json.dumps(example["request"])[:200]
+                raise TrialFailed(f"golden example {number} ({asked}): {error}")
+            worst = max(worst, error)
+        return worst

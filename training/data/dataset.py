@@ -1,0 +1,122 @@
+"""A data set as it was read: a frame with its name, origin, credit and fingerprint.
+
+`Field` says which columns a workload wants and under which other names they are known; `select`
+brings any raw table into that form. The frame's index is the row number as a person sees it in the
+source (the line of a CSV file, 1 for the first row elsewhere), so that a message can name it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+import pandas as pd
+
+from registry.errors import DataInvalid
+
+FieldKind = Literal["date", "number", "label"]
+DATE = "ds"
+VALUE = "y"
+
+
+@dataclass(frozen=True)
+class Field:
+    """A column a workload needs; `aliases` are compared without regard to case.
+
+    `labels` says for a label which number each of its spellings (in lower case) is.
+    """
+
+    name: str
+    kind: FieldKind
+    aliases: tuple[str, ...] = ()
+    labels: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """What a source read: `frame` has one column for each field asked for."""
+
+    frame: pd.DataFrame = field(repr=False)
+    name: str
+    source: str
+    credit: str
+    origin: str
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) of the content."""
+        return fingerprint(self.frame)
+
+    @property
+    def last_date(self) -> str | None:
+        """ISO date of the last observation, or None where the data has no time."""
+        if DATE not in self.frame.columns or self.frame.empty:
+            return None
+        return iso(self.frame[DATE].iloc[-1])
+
+
+def fingerprint(frame: pd.DataFrame) -> str:
+    """SHA-256 (hex) over names and values, independent of index, file format and compression."""
+    text = frame.to_csv(index=False, float_format="%.17g", date_format="%Y-%m-%dT%H:%M:%S")
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def iso(moment: Any) -> str:
+    """A timestamp as ISO text: only the date where it is midnight."""
+    stamp = pd.Timestamp(moment)
+    return stamp.strftime("%Y-%m-%d") if stamp == stamp.normalize() else stamp.isoformat()
+
+
+def select(frame: pd.DataFrame, fields: Sequence[Field], *, origin: str) -> pd.DataFrame:
+    """The wanted columns of a raw table, by name or alias, each in its type.
+
+    Raises DataInvalid naming `origin`, the row (the frame's index) and the value.
+    """
+    columns = {wanted.name: _find(frame, wanted, origin=origin) for wanted in fields}
+    return pd.DataFrame(
+        {w.name: _convert(frame[columns[w.name]], w, origin=origin) for w in fields},
+        index=frame.index,
+    )
+
+
+def _find(frame: pd.DataFrame, wanted: Field, *, origin: str) -> str:
+    """The raw column that holds a field: its own name first, then its aliases in order."""
+    found = {str(column).strip().lower(): str(column) for column in frame.columns}
+    for name in (wanted.name, *wanted.aliases):
+        if name.lower() in found:
+            return found[name.lower()]
+    also = f" (or {', '.join(wanted.aliases)})" if wanted.aliases else ""
+    raise DataInvalid(
+        f"{origin}, row 1: no column {wanted.name!r}{also}; "
+        f"there is: {', '.join(map(str, frame.columns)) or 'none'}"
+    )
+
+
+def _convert(values: pd.Series[Any], wanted: Field, *, origin: str) -> pd.Series[Any]:
+    """One column in its type; text that is none of it is refused, emptiness is kept."""
+    converted: pd.Series[Any]
+    if wanted.kind == "label":
+        spelt = values.astype(str).str.strip().str.lower().str.removesuffix(".0")
+        converted = spelt.map(dict(wanted.labels))
+    elif wanted.kind == "date":
+        dates = pd.to_datetime(values, errors="coerce", format="ISO8601")
+        converted = dates.dt.tz_localize(None).astype("datetime64[ns]")
+    else:
+        converted = pd.to_numeric(values, errors="coerce").astype("float64")
+    broken = converted.isna() & values.notna() & (values.astype(str).str.strip() != "")
+    if broken.any():
+        row = values.index[int(broken.to_numpy().argmax())]
+        raise DataInvalid(
+            f"{origin}, row {row}: {wanted.name}: expected {_expected(wanted)}, "
+            f"got {values.loc[row]!r}"
+        )
+    return converted
+
+
+def _expected(wanted: Field) -> str:
+    """What a field takes, in words."""
+    words = {"date": "a date as 2026-10-30", "number": "a number as 5.43"}
+    return words.get(wanted.kind) or f"one of {', '.join(wanted.labels)}"

