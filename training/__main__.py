@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from training.pipeline import Trained
 
 DEFAULT_WORKLOAD = "petr4"
+# What shells say of a command that was ended by Ctrl-C.
+INTERRUPTED = 130
 _CHATTY = ("alembic", "git", "matplotlib", "mlflow", "skl2onnx", "urllib3", "yfinance")
 
 
@@ -73,8 +75,12 @@ def run_command(  # noqa: PLR0913 - one argument for each option
         experiment=experiment, model=model, seed=seed,
     )
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    with _progress(plan.workload) as on_step:
-        trained = run(plan, settings, on_step=on_step)
+    try:
+        with _progress(plan.workload) as on_step:
+            trained = run(plan, settings, on_step=on_step)
+    except KeyboardInterrupt:
+        err.print("interrupted; the run is marked KILLED and nothing was registered")
+        raise SystemExit(INTERRUPTED) from None
     if as_json:
         print_json(trained.to_json())
     else:

@@ -58,6 +58,7 @@ class Plan:
         what = series or (file.stem if file else about.series.get(where, ""))
         reader.check(what)
         values, seed = _seeded(about, dict(params or {}), seed)
+        workload.requirements(values)
         return cls(
             workload=about.name,
             experiment=experiment or settings.experiment_name or about.experiment,

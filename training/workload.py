@@ -98,7 +98,10 @@ class Workload(Protocol):
         ...
 
     def requirements(self, params: Values) -> Requirements:
-        """What the data must fulfil before anything is fitted."""
+        """What the data must fulfil before anything is fitted.
+
+        Raises UsageError, before anything is read, for parameters that contradict each other.
+        """
         ...
 
     def split(self, frame: pd.DataFrame, params: Values, *, seed: int) -> Split:

@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 
 from registry.bundle import FOLDER, Golden
-from registry.errors import UsageError
+from registry.errors import StepFailed
 from training import metrics, onnx_model, plots
 from training.data.checks import Requirements
 from training.data.dataset import Field
@@ -99,7 +99,7 @@ class Iris:
                 frame, test_size=params["test_size"], random_state=seed, stratify=frame[TARGET]
             )
         except ValueError as error:
-            raise UsageError(f"test_size: {error}") from error
+            raise StepFailed(f"test_size {params['test_size']}: {error}") from error
         return Split(train, holdout)
 
     def fit(self, train: pd.DataFrame, params: Values, *, seed: int) -> Any:
