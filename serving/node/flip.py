@@ -12,7 +12,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from registry.errors import BundleInvalid
@@ -47,10 +47,14 @@ class Flipper:
         found = self.assignments.models.get(model)
         return found or Held(index=len(self.assignments.models))
 
-    def expect(self, model: str) -> None:
-        """Name a model before it has a version: requests for it are "not ready", not "unknown"."""
-        if model not in self.assignments.models:
-            self._write(model, self.held(model))
+    def expect(self, models: Iterable[str]) -> None:
+        """Name models before they are loaded: until then they are "not ready", not "unknown"."""
+        known = self.assignments.models
+        new = [name for name in dict.fromkeys(models) if name not in known]
+        if new:
+            added = {name: Held(index=len(known) + n) for n, name in enumerate(new)}
+            self._replace({**known, **added})
+            self._page.announce(self.assignments.generation)
 
     def refuse(self, model: str, reason: str) -> None:
         """Show why the node does not serve what the ledger names; what serves stays."""
@@ -76,7 +80,7 @@ class Flipper:
         after = Held(
             index=before.index, current=aspired, previous=self._last_other(before, aspired)
         )
-        self._replace(aspired.model, after)
+        self._replace({**self.assignments.models, aspired.model: after})
         self._page.flip(after.index, aspired.key)
         self._page.announce(self.assignments.generation)
 
@@ -122,12 +126,11 @@ class Flipper:
 
     def _write(self, model: str, held: Held) -> int:
         """Replace the file and tell the workers; returns the new generation."""
-        self._replace(model, held)
+        self._replace({**self.assignments.models, model: held})
         self._page.announce(self.assignments.generation)
         return self.assignments.generation
 
-    def _replace(self, model: str, held: Held) -> None:
-        models = {**self.assignments.models, model: held}
+    def _replace(self, models: Mapping[str, Held]) -> None:
         self.assignments = Assignments(self.assignments.generation + 1, models)
         self.assignments.write(self._path)
 

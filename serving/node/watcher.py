@@ -60,8 +60,7 @@ class Watcher:
 
     def __post_init__(self) -> None:
         """Requests for models this node is meant to serve wait instead of being unknown."""
-        for model in self.models:
-            self.flipper.expect(model)
+        self.flipper.expect(self.models)
 
     def step(self, now: float) -> None:
         """Look at the ledger, finish what was loading, start or flip what is due."""
@@ -88,6 +87,7 @@ class Watcher:
             self._revision = max(self._revision, entry.revision)
             if not self.models or entry.model in self.models:
                 self._aspired[entry.model] = entry
+        self.flipper.expect(self._aspired)
 
     def _act(self, model: str, now: float) -> None:
         entry = self._aspired[model]

@@ -19,9 +19,11 @@ def livez() -> Response:
 
 @blueprint.get("/readyz")
 def readyz() -> Response:
-    """Ready once something is in Production here and all of it is loaded in this worker."""
+    """Ready once something is in Production here and this worker has loaded what can be loaded."""
     served = parts().manager.models()
-    waiting = sorted(name for name, (_, serving) in served.items() if serving is None)
+    waiting = sorted(
+        name for name, (held, serving) in served.items() if serving is None and not held.refused
+    )
     if served and not waiting:
         return jsonify({"status": "ready", "models": sorted(served)})
     response = jsonify({"status": "not ready", "waiting_for": waiting or "a Production version"})

@@ -1,0 +1,299 @@
+"""`make demo`: the whole product on real data, told on the terminal. 0 only if all of it held.
+
+Runs the same commands a person would, against a home of its own (`var/demo`).
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import itertools
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from benchmarks.load import OpenLoop, Sample, percentile, went_back
+from benchmarks.node import CommandFailed, Node, free_port
+
+HOME = Path("var/demo")
+RATE = 60.0
+STEADY_SECONDS = 5.0
+AROUND_SECONDS = 1.0
+AT_MOST_SECONDS = 240.0
+FLOWER = {
+    "sepal length (cm)": 5.1,
+    "sepal width (cm)": 3.5,
+    "petal length (cm)": 1.4,
+    "petal width (cm)": 0.2,
+}
+console = Console(highlight=False)
+
+
+@dataclass(frozen=True)
+class Swap:
+    """One change of Production under load; times in seconds of `time.monotonic()`."""
+
+    what: str
+    version: str
+    seq: int
+    asked: float
+    returned: float
+
+
+def main() -> int:
+    """Tell the story; 0 if everything it says was so."""
+    parser = argparse.ArgumentParser(prog="make demo")
+    parser.add_argument("--keep", action="store_true", help="leave server and MLflow up at the end")
+    keep = parser.parse_args().keep
+    node = Node(HOME.resolve())
+    begun = time.monotonic()
+    try:
+        trained = _train_and_promote(node)
+        with node.serving(log=node.home / "server.log"):
+            node.ready(seconds=60)
+            for run in trained:
+                node.follows(run["model"], str(run["version"]), seconds=30)
+            _predict(node)
+            faults = _swap_under_load(node)
+            _refused(node)
+            if keep:
+                _keep(node)
+    except CommandFailed as error:
+        console.print(f"the demo failed: {error}", style="red", markup=False)
+        return 1
+    verdict = "; ".join(faults) or "everything as told, the server stopped cleanly"
+    console.print(
+        f"\n{verdict} ({time.monotonic() - begun:.0f} s)", style="red" if faults else "green"
+    )
+    return 1 if faults else 0
+
+
+def _train_and_promote(node: Node) -> list[dict[str, Any]]:
+    _chapter(1, "Train two models on real bundled data: one MLflow run, one version each")
+    trained = [_train(node, "petr4"), _train(node, "iris")]
+    table = Table("workload", "model", "series", "hold-out", "said plainly", "s")
+    for run in trained:
+        table.add_row(
+            run["workload"],
+            f"{run['model']} v{run['version']}",
+            run["series"],
+            _metrics(run["metrics"]),
+            run["verdict"],
+            f"{run['seconds']:.0f}",
+        )
+    console.print(table)
+    _chapter(2, "Promote both through the gates")
+    for run in trained:
+        with _working(f"judging {run['model']} v{run['version']}"):
+            done = node.run("registry", "promote", run["model"], str(run["version"]))
+        _report(done["report"])
+    return trained
+
+
+def _predict(node: Node) -> None:
+    _chapter(3, f"Serve them: gunicorn, 2 workers, {node.url('')}")
+    flower = node.call("/models/iris/predict", {"dataframe_records": [FLOWER]})
+    console.print(f"POST /models/iris/predict {FLOWER}\n  → {flower}", markup=False)
+    forecast = node.call("/predict", {"model": "ProphetModel", "horizon": 30})
+    table = Table("day", "yhat", "band", title="POST /predict {model: ProphetModel, horizon: 30}")
+    days = forecast["predictions"]
+    for day in (*days[:5], *days[-2:]):
+        table.add_row(
+            day["ds"], f"{day['yhat']:.3f}", f"{day['yhat_lower']:.3f} … {day['yhat_upper']:.3f}"
+        )
+    console.print(table, f"{len(days)} days by v{forecast['version']}")
+
+
+def _swap_under_load(node: Node) -> list[str]:
+    _chapter(4, f"Change the version under a steady load of {RATE:g} requests a second")
+    body = (
+        b'{"dataframe_split": {"columns": ["sepal length (cm)", "sepal width (cm)", '
+        b'"petal length (cm)", "petal width (cm)"], "data": [[5.1, 3.5, 1.4, 0.2]]}}'
+    )
+    load = OpenLoop(node.port, "/models/iris/predict", body, RATE)
+    before = node.call("/models/iris")["version"]
+    with load.running(at_most_seconds=AT_MOST_SECONDS):
+        second = _train(node, "iris", "--param", "n_estimators=200", "--param", "max_depth=5")
+        _steady()
+        promoted = _swap(node, "promote", "iris", str(second["version"]))
+        _steady()
+        rolled = _swap(node, "rollback", "iris")
+        _steady()
+    _show_load(load.samples, promoted, rolled)
+    return _faults(load.samples, (promoted, str(second["version"])), (rolled, before))
+
+
+def _refused(node: Node) -> None:
+    _chapter(5, "What the gates refuse: a forest of one tree, one level deep")
+    run = _train(node, "iris", "--param", "n_estimators=1", "--param", "max_depth=1")
+    refused = node.run("registry", "promote", "iris", str(run["version"]), expect=3)
+    _report(refused["report"])
+    serving = node.call("/models/iris")
+    console.print(f"exit 3; v{serving['version']} goes on serving as seq {serving['seq']}")
+
+
+def _train(node: Node, workload: str, *options: str) -> dict[str, Any]:
+    with _working(f"training {workload} {' '.join(options)}"):
+        return node.run("training", "run", workload, *options)
+
+
+def _swap(node: Node, verb: str, *arguments: str) -> Swap:
+    asked = time.monotonic()
+    with _working(f"{verb} {' '.join(arguments)}"):
+        entry = node.run("registry", verb, *arguments)["entry"]
+    seq = int(entry["seq"].partition(".")[2])
+    return Swap(verb, str(entry["version"]), seq, asked, time.monotonic())
+
+
+def _steady() -> None:
+    with _working(f"{STEADY_SECONDS:g} s of load alone"):
+        time.sleep(STEADY_SECONDS)
+
+
+def _show_load(samples: list[Sample], *swaps: Swap) -> None:
+    """Requests, failures and latencies, steady and around each swap; when each worker followed."""
+    table = Table("window", "requests", "failed", "p50 ms", "p99 ms", "max ms")
+    for name, window in _windows(samples, swaps):
+        failed = sum(s.status != 200 for s in window)
+        table.add_row(
+            name,
+            str(len(window)),
+            str(failed),
+            f"{percentile(window, 0.5):.1f}",
+            f"{percentile(window, 0.99):.1f}",
+            f"{percentile(window, 1):.1f}",
+        )
+    console.print(table)
+    table = Table(
+        "swap", "now serves", "the command took", "first worker after its return", "last worker"
+    )
+    for swap in swaps:
+        firsts = sorted(_first_answers(samples, swap).values())
+        table.add_row(
+            swap.what,
+            f"v{swap.version} (seq {swap.seq})",
+            f"{swap.returned - swap.asked:.1f} s",
+            *(_after(swap, firsts)),
+        )
+    console.print(table)
+    console.print(
+        "negative: before the command returned, which also waits until MLflow shows the change"
+    )
+
+
+def _windows(samples: list[Sample], swaps: tuple[Swap, ...]) -> Iterator[tuple[str, list[Sample]]]:
+    """Each request is in one window but the last, which has them all."""
+    flips = [min(_first_answers(samples, swap).values(), default=swap.returned) for swap in swaps]
+    near = [s for s in samples if any(abs(s.due - flip) <= AROUND_SECONDS for flip in flips)]
+    busy = [
+        s
+        for s in samples
+        if s.due < swaps[0].asked - STEADY_SECONDS
+        or any(swap.asked <= s.due <= swap.returned for swap in swaps)
+    ]
+    taken = {id(s) for s in (*near, *busy)}
+    yield "steady", [s for s in samples if id(s) not in taken]
+    yield "within 1 s of a swap", near
+    near_ids = {id(s) for s in near}
+    yield "beside training or judging", [s for s in busy if id(s) not in near_ids]
+    yield "all", samples
+
+
+def _first_answers(samples: list[Sample], swap: Swap) -> dict[str, float]:
+    """When each worker's first answer with the swap's seq came back."""
+    first: dict[str, float] = {}
+    for sample in samples:
+        if sample.seq == swap.seq:
+            first[sample.worker] = min(sample.ended, first.get(sample.worker, sample.ended))
+    return first
+
+
+def _after(swap: Swap, firsts: list[float]) -> tuple[str, str]:
+    if not firsts:
+        return "never", "never"
+    return tuple(f"{(at - swap.returned) * 1000:+.0f} ms" for at in (firsts[0], firsts[-1]))  # type: ignore[return-value]
+
+
+def _faults(samples: list[Sample], *expected: tuple[Swap, str]) -> list[str]:
+    """What did not hold, in words."""
+    faults = []
+    failed = sum(sample.status != 200 for sample in samples)
+    if failed:
+        faults.append(f"{failed} of {len(samples)} requests failed")
+    if back := went_back(samples):
+        faults.append(f"{back} answers came from an older version than one seen before")
+    workers = {sample.worker for sample in samples}
+    for swap, version in expected:
+        if swap.version != version:
+            faults.append(f"{swap.what} led to v{swap.version}, not v{version}")
+        if _first_answers(samples, swap).keys() != workers:
+            faults.append(f"after {swap.what}, not every worker answered with seq {swap.seq}")
+    return faults
+
+
+def _keep(node: Node) -> None:
+    port = free_port()
+    mlflow = subprocess.Popen(
+        [sys.executable, "-m", "registry", "mlflow", "--port", str(port)],
+        env=node.environ,
+        start_new_session=True,
+    )
+    console.print(
+        f"\nserver {node.url('/models')}\nMLflow http://127.0.0.1:{port}/#/models\nCtrl-C ends both"
+    )
+    with contextlib.suppress(KeyboardInterrupt):
+        signal.pause()
+    mlflow.terminate()
+    mlflow.wait(timeout=30)
+
+
+def _report(report: dict[str, Any]) -> None:
+    verdict = "passed" if report["passed"] else "refused"
+    table = Table(
+        "gate",
+        "",
+        "expected",
+        "got",
+        title=f"{report['model']} v{report['version']} → {report['stage']}: {verdict}",
+    )
+    styles = {"passed": "green", "failed": "red", "skipped": "dim", "noted": "yellow"}
+    for r in report["results"]:
+        table.add_row(
+            r["gate"], f"[{styles[r['status']]}]{r['status']}[/]", r["expected"], r["got"]
+        )
+    console.print(table)
+
+
+def _metrics(metrics: dict[str, float]) -> str:
+    shown = itertools.islice(((k, v) for k, v in metrics.items() if "backtest" not in k), 3)
+    return ", ".join(f"{name} {value:.3g}" for name, value in shown)
+
+
+def _chapter(number: int, title: str) -> None:
+    console.print(f"\n[bold]{number}. {title}[/]")
+
+
+@contextlib.contextmanager
+def _working(what: str) -> Iterator[None]:
+    """A moving line while something takes long; a plain one where nobody watches."""
+    if not console.is_terminal:
+        console.print(f"… {what}", markup=False)
+        yield
+        return
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    with Progress(*columns, console=console, transient=True) as progress:
+        progress.add_task(what)
+        yield
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
