@@ -178,7 +178,7 @@ def _engine(own: Mapping[str, Any], flavours: Mapping[str, Any], root: Path) -> 
     if own:
         return str(own.get("engine")), str(own.get("model_file"))
     if "prophet" in flavours:
-        return "prophet", str(flavours["prophet"].get("pr_model", "model.pr"))
+        return "prophet", str(flavours["prophet"].get("data", "model.pr"))
     if "onnx" in flavours:
         return "onnx", str(flavours["onnx"].get("data", "model.onnx"))
     if (root / "model.onnx").is_file():

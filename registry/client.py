@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from registry.errors import BundleInvalid, UnknownName, Unreachable
+from registry.errors import BundleInvalid, StepFailed, UnknownName, Unreachable
 from registry.ledger import Snapshot
 from registry.model_version import ModelVersion, Stage
 
@@ -23,8 +23,17 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 PRODUCTION_ALIAS = "production"
-# MLflow's own defaults retry for minutes; a person's or CI's setting still wins.
-_PATIENCE = {"MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2", "MLFLOW_HTTP_REQUEST_TIMEOUT": "30"}
+# MLflow's own defaults retry for minutes and report to its makers; a person's setting still wins.
+_MANNERS = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+_CONNECT_SECONDS = 10
+# MLflow says this where it did not get as far as an answer.
+_NO_ANSWER = frozenset({"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE"})
 _GONE = "RESOURCE_DOES_NOT_EXIST"
 _PAGE = 200
 
@@ -80,15 +89,14 @@ class MlflowRegistry:
 
     def __init__(self, *, tracking_uri: str, registry_uri: str) -> None:
         """Connect lazily; the first call raises Unreachable if nobody answers."""
-        for name, value in _PATIENCE.items():
-            os.environ.setdefault(name, value)
-        os.environ.setdefault("MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR", "false")
+        mind_manners()
         warnings.filterwarnings("ignore", category=FutureWarning, message=".*model_version_stage")
         warnings.filterwarnings("ignore", category=FutureWarning, message=".*[Ss]tages")
         import mlflow  # noqa: PLC0415 - slow; see the module's docstring
 
         self._tracking_uri = tracking_uri
-        with _reaching(tracking_uri):
+        with reaching(tracking_uri):
+            connect_once(registry_uri)
             self._client = mlflow.MlflowClient(tracking_uri, registry_uri)
 
     def models(self) -> Mapping[str, int | None]:
@@ -116,7 +124,7 @@ class MlflowRegistry:
 
     def recent(self, limit: int) -> Sequence[ModelVersion]:
         """See `RegistryClient.recent`."""
-        with _reaching(self._tracking_uri):
+        with reaching(self._tracking_uri):
             page = self._client.search_model_versions(
                 max_results=limit, order_by=["last_updated_timestamp DESC"]
             )
@@ -124,14 +132,14 @@ class MlflowRegistry:
 
     def snapshot(self, name: str) -> Snapshot:
         """See `RegistryClient.snapshot`."""
-        with _reaching(self._tracking_uri, missing=("model", name)):
+        with reaching(self._tracking_uri, missing=("model", name)):
             aliases = self._client.get_registered_model(name).aliases
         stages = {v.version: v.stage.value for v in self.versions(name) if v.stage != Stage.NONE}
         return Snapshot(stages, _number(aliases.get(PRODUCTION_ALIAS)))
 
     def source(self, version: ModelVersion) -> str:
         """See `RegistryClient.source`."""
-        with _reaching(self._tracking_uri):
+        with reaching(self._tracking_uri):
             return str(
                 self._client.get_model_version_download_uri(version.name, str(version.version))
             )
@@ -143,7 +151,7 @@ class MlflowRegistry:
         source = self.source(version)
         with tempfile.TemporaryDirectory(dir=into.parent) as scratch:
             try:
-                with _reaching(self._tracking_uri):
+                with reaching(self._tracking_uri):
                     found = mlflow.artifacts.download_artifacts(
                         artifact_uri=source, dst_path=scratch, tracking_uri=self._tracking_uri
                     )
@@ -155,12 +163,12 @@ class MlflowRegistry:
         """See `RegistryClient.run_metrics`."""
         if not version.run_id:
             return {}
-        with _reaching(self._tracking_uri, missing=("run", version.run_id)):
+        with reaching(self._tracking_uri, missing=("run", version.run_id)):
             return dict(self._client.get_run(version.run_id).data.metrics)
 
     def set_stage(self, version: ModelVersion, stage: Stage, *, archive_others: bool) -> None:
         """See `RegistryClient.set_stage`."""
-        with _reaching(self._tracking_uri, missing=("version", str(version))):
+        with reaching(self._tracking_uri, missing=("version", str(version))):
             self._client.transition_model_version_stage(
                 version.name,
                 str(version.version),
@@ -170,7 +178,7 @@ class MlflowRegistry:
 
     def set_alias(self, name: str, version: int | None) -> None:
         """See `RegistryClient.set_alias`."""
-        with _reaching(self._tracking_uri, missing=("model", name)):
+        with reaching(self._tracking_uri, missing=("model", name)):
             if version is None:
                 self._client.delete_registered_model_alias(name, PRODUCTION_ALIAS)
             else:
@@ -178,26 +186,26 @@ class MlflowRegistry:
 
     def tag(self, version: ModelVersion, tags: Mapping[str, str]) -> None:
         """See `RegistryClient.tag`."""
-        with _reaching(self._tracking_uri, missing=("version", str(version))):
+        with reaching(self._tracking_uri, missing=("version", str(version))):
             for key, value in tags.items():
                 self._client.set_model_version_tag(version.name, str(version.version), key, value)
 
     def model_tag(self, name: str, key: str) -> str | None:
         """See `RegistryClient.model_tag`."""
-        with _reaching(self._tracking_uri, missing=("model", name)):
+        with reaching(self._tracking_uri, missing=("model", name)):
             tag: str | None = self._client.get_registered_model(name).tags.get(key)
             return tag
 
     def tag_model(self, name: str, key: str, value: str) -> None:
         """See `RegistryClient.tag_model`."""
-        with _reaching(self._tracking_uri, missing=("model", name)):
+        with reaching(self._tracking_uri, missing=("model", name)):
             self._client.set_registered_model_tag(name, key, value)
 
     def log_report(self, version: ModelVersion, files: Mapping[str, str], folder: str) -> None:
         """See `RegistryClient.log_report`."""
         if not version.run_id:
             return
-        with tempfile.TemporaryDirectory() as scratch, _reaching(self._tracking_uri):
+        with tempfile.TemporaryDirectory() as scratch, reaching(self._tracking_uri):
             for name, text in files.items():
                 Path(scratch, name).write_text(text, encoding="utf-8")
             self._client.log_artifacts(version.run_id, scratch, folder)
@@ -206,7 +214,7 @@ class MlflowRegistry:
         """Every page of one of MLflow's searches."""
         found: list[Any] = []
         token = None
-        with _reaching(self._tracking_uri):
+        with reaching(self._tracking_uri):
             while True:
                 page = search(max_results=_PAGE, page_token=token, **query)
                 found += page
@@ -236,19 +244,45 @@ def _version(raw: Any) -> ModelVersion:
 
 
 @contextmanager
-def _reaching(uri: str, *, missing: tuple[str, str] | None = None) -> Iterator[None]:
-    """Turn MLflow's errors into ours: what does not exist, and everything out of reach."""
-    from mlflow.exceptions import MlflowException  # noqa: PLC0415 - slow; see above
+def reaching(uri: str, *, missing: tuple[str, str] | None = None) -> Iterator[None]:
+    """Turn MLflow's errors into ours.
+
+    UnknownName for what does not exist, if `missing` says what was asked for; Unreachable if nobody
+    answered; StepFailed if MLflow answered that it will not.
+    """
+    from mlflow.exceptions import MlflowException, RestException  # noqa: PLC0415 - slow; see above
     from requests import RequestException  # noqa: PLC0415 - comes with mlflow
+    from sqlalchemy.exc import OperationalError  # noqa: PLC0415 - as above
 
     try:
         yield
-    except MlflowException as error:
-        if error.error_code == _GONE and missing:
+    except (MlflowException, RequestException, OperationalError) as error:
+        code = getattr(error, "error_code", None)
+        if code == _GONE and missing:
             raise UnknownName(*missing, ()) from error
-        raise Unreachable(f"registry {_without_password(uri)}: {error.message}") from error
-    except RequestException as error:
-        raise Unreachable(f"registry {_without_password(uri)}: {error}") from error
+        words = str(getattr(error, "message", error)).strip().partition("\n")[0]
+        text = f"MLflow {_without_password(uri)}: {words.rpartition('(Caused by ')[2]}"
+        answered = isinstance(error, RestException) or code not in {None, *_NO_ANSWER}
+        raise (StepFailed if answered else Unreachable)(text) from error
+
+
+def connect_once(uri: str) -> None:
+    """Try a database store once, for a few seconds: MLflow itself would go on for minutes."""
+    if uri.startswith(("sqlite", "http")):
+        return
+    import sqlalchemy  # noqa: PLC0415 - only where MLflow is about to be used directly
+
+    engine = sqlalchemy.create_engine(uri, connect_args={"connect_timeout": _CONNECT_SECONDS})
+    try:
+        engine.connect().close()
+    finally:
+        engine.dispose()
+
+
+def mind_manners() -> None:
+    """Set how MLflow's client behaves in this process, where the environment does not say."""
+    for name, value in _MANNERS.items():
+        os.environ.setdefault(name, value)
 
 
 def _without_password(uri: str) -> str:

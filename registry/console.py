@@ -67,7 +67,7 @@ def exits(command: Callable[P, None]) -> Callable[P, None]:
         except BatonError as error:
             if kwargs.get("as_json"):
                 print_json({"error": type(error).__name__, "message": str(error)})
-            err.print(f"{type(error).__name__}: {error}", style="red", markup=False)
+            err.print(f"{type(error).__name__}: {error}", style="red", markup=False, soft_wrap=True)
             sys.exit(exit_code(error))
 
     return wrapped

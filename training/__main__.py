@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 import os
 import signal
+import sys
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -46,8 +47,14 @@ def main() -> None:
 
 @main.command("run")
 @click.argument("workload", default=DEFAULT_WORKLOAD)
-@click.option("--param", "-p", "params", multiple=True, metavar="NAME=VALUE",
-              help="A parameter of the workload; may be given several times.")
+@click.option(
+    "--param",
+    "-p",
+    "params",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A parameter of the workload; may be given several times.",
+)
 @click.option("--source", help="sample, yahoo or csv. Default: the workload's own.")
 @click.option("--series", help="Which series of the source, as usd_brl or PETR4.SA.")
 @click.option("--file", type=click.Path(dir_okay=False, path_type=Path), help="A CSV file.")
@@ -56,10 +63,16 @@ def main() -> None:
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of everything. Default: 42.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 @exits
-def run_command(  # noqa: PLR0913 - one argument for each option
-    workload: str, params: tuple[str, ...], source: str | None, series: str | None,
-    file: Path | None, experiment: str | None, model: str | None, seed: int | None,
-    as_json: bool,  # noqa: FBT001 - click hands it over
+def run_command(  # noqa: PLR0917 - click calls it, by name
+    workload: str,
+    params: tuple[str, ...],
+    source: str | None,
+    series: str | None,
+    file: Path | None,
+    experiment: str | None,
+    model: str | None,
+    seed: int | None,
+    as_json: bool,
 ) -> None:
     """Train WORKLOAD (petr4 if none is named): one MLflow run, one registered version.
 
@@ -70,13 +83,20 @@ def run_command(  # noqa: PLR0913 - one argument for each option
 
     settings = Settings.read()
     plan = Plan.of(
-        workload, settings,
-        params=_pairs(params), source=source, series=series, file=file,
-        experiment=experiment, model=model, seed=seed,
+        workload,
+        settings,
+        params=_pairs(params),
+        source=source,
+        series=series,
+        file=file,
+        experiment=experiment,
+        model=model,
+        seed=seed,
     )
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with _progress(plan.workload) as on_step:
+        # Libraries print; standard output is for the result alone.
+        with _progress(plan.workload) as on_step, redirect_stdout(sys.stderr):
             trained = run(plan, settings, on_step=on_step)
     except KeyboardInterrupt:
         err.print("interrupted; the run is marked KILLED and nothing was registered")
@@ -90,7 +110,7 @@ def run_command(  # noqa: PLR0913 - one argument for each option
 @main.command("list")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 @exits
-def list_command(as_json: bool) -> None:  # noqa: FBT001 - click hands it over
+def list_command(as_json: bool) -> None:
     """List the workloads with their parameters and the series that come with the code."""
     from training.data.sample import Sample  # noqa: PLC0415 - pandas would slow down --help
     from training.workloads import find  # noqa: PLC0415 - as above
@@ -99,18 +119,27 @@ def list_command(as_json: bool) -> None:  # noqa: FBT001 - click hands it over
     if as_json:
         described = {
             name: {
-                "experiment": about.experiment, "model": about.model, "kind": about.kind,
-                "parameters": {p.name: {"default": p.default, "help": p.help}
-                               for p in about.parameters},
+                "experiment": about.experiment,
+                "model": about.model,
+                "kind": about.kind,
+                "parameters": {
+                    p.name: {"default": p.default, "help": p.help} for p in about.parameters
+                },
             }
             for name, about in known.items()
         }
         print_json({"workloads": described, "sample_series": Sample().series})
         return
     for about in known.values():
-        table = Table("parameter", "default", "meaning", title=f"{about.name} → {about.model}",
-                      caption=f"experiment {about.experiment}", title_justify="left",
-                      caption_justify="left")
+        table = Table(
+            "parameter",
+            "default",
+            "meaning",
+            title=f"{about.name} → {about.model}",
+            caption=f"experiment {about.experiment}",
+            title_justify="left",
+            caption_justify="left",
+        )
         for p in about.parameters:
             table.add_row(p.name, str(p.default), p.help)
         out.print(table)
@@ -136,8 +165,12 @@ def _progress(name: str) -> Iterator[Callable[[str], None]]:
     if not err.is_terminal:
         yield lambda step: err.print(f"{name}: {step}", markup=False)
         return
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
-               TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=err, transient=True) as bar:
         task = bar.add_task(name, total=len(STEPS))
         done = iter(range(len(STEPS)))
@@ -155,8 +188,12 @@ def _show(trained: Trained) -> None:
         if trained.current is not None:
             others.append(trained.current["metrics"].get(name))
         table.add_row(name, f"{value:.4g}", *("" if o is None else f"{o:.4g}" for o in others))
-    out.print(f"{trained.model} v{trained.version} from {trained.series} ({trained.source}), "
-              f"{trained.seconds:.1f} s, run {trained.run_id}", markup=False, soft_wrap=True)
+    out.print(
+        f"{trained.model} v{trained.version} from {trained.series} ({trained.source}), "
+        f"{trained.seconds:.1f} s, run {trained.run_id}",
+        markup=False,
+        soft_wrap=True,
+    )
     out.print(table)
     out.print(trained.verdict, markup=False, soft_wrap=True)
 
@@ -168,6 +205,7 @@ def _quieten() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
     # MLflow configures its own logger when it is imported, at this level.
     os.environ.setdefault("MLFLOW_LOGGING_LEVEL", "ERROR")
+    os.environ.setdefault("MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT", "true")
     warnings.simplefilter("ignore")
 
 

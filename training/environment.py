@@ -29,7 +29,9 @@ def hardware() -> dict[str, Any]:
         "platform": platform.platform(),
         "machine": platform.machine(),
         "cpu": _cpu(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "cores": len(os.sched_getaffinity(0))
+        if hasattr(os, "sched_getaffinity")
+        else os.cpu_count(),
         "memory_mib": os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2**20,
         "cuda_available": cuda_available(),
     }
@@ -67,7 +69,11 @@ def _git(arguments: Sequence[str]) -> str:
     try:
         done = subprocess.run(  # noqa: S603 - constant arguments
             ["git", *arguments],  # noqa: S607 - the git of the PATH
-            cwd=_ROOT, capture_output=True, text=True, timeout=_GIT_SECONDS, check=False,
+            cwd=_ROOT,
+            capture_output=True,
+            text=True,
+            timeout=_GIT_SECONDS,
+            check=False,
         )
     except (OSError, subprocess.TimeoutExpired):
         return ""

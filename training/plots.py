@@ -37,8 +37,13 @@ def confusion(matrix: Array, names: Sequence[str], path: Path) -> None:
         image = axes.imshow(matrix, cmap="Blues")
         figure.colorbar(image, ax=axes, shrink=0.8)
         axes.set(
-            xticks=range(len(names)), yticks=range(len(names)), xticklabels=names,
-            yticklabels=names, xlabel="predicted", ylabel="true", title="Confusion matrix",
+            xticks=range(len(names)),
+            yticks=range(len(names)),
+            xticklabels=names,
+            yticklabels=names,
+            xlabel="predicted",
+            ylabel="true",
+            title="Confusion matrix",
         )
         for (row, column), count in np.ndenumerate(matrix):
             colour = "white" if count > matrix.max() / 2 else "black"
@@ -60,13 +65,15 @@ def forecast(
     with _figure(path, size=(10, 4.6)) as (_, axes):
         axes.plot(history["ds"], history["y"], color=_TRUTH, linewidth=1, label="history")
         axes.fill_between(
-            predicted["ds"], predicted["yhat_lower"], predicted["yhat_upper"],
-            color=_BAND, alpha=0.6, label="band",
+            predicted["ds"],
+            predicted["yhat_lower"],
+            predicted["yhat_upper"],
+            color=_BAND,
+            alpha=0.6,
+            label="band",
         )
         axes.plot(predicted["ds"], predicted["yhat"], color=_INK, label="forecast")
-        axes.plot(
-            holdout["ds"], holdout["y"], "o", color=_TRUTH, markersize=3, label="came true"
-        )
+        axes.plot(holdout["ds"], holdout["y"], "o", color=_TRUTH, markersize=3, label="came true")
         axes.set(title=title)
         axes.legend(loc="best")
 

@@ -14,9 +14,10 @@ from tempfile import TemporaryDirectory
 from typing import Any, Self
 
 from registry.bundle import Manifest
+from registry.client import reaching
 from registry.errors import BatonError
 from training.data.dataset import Dataset
-from training.tracking import MODEL, Tracking, infer_signature, reaching
+from training.tracking import MODEL, Tracking, infer_signature
 
 _MAX_TAG = 5000
 

@@ -18,18 +18,17 @@ from __future__ import annotations
 import functools
 import importlib
 import inspect
-import os
 import re
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import pandas as pd
 
-from registry.errors import StepFailed, Unreachable, UsageError
+from registry.client import connect_once, mind_manners, reaching
+from registry.errors import UsageError
 from registry.settings import Settings
 
 P = ParamSpec("P")
@@ -37,20 +36,9 @@ R = TypeVar("R")
 
 # The name of a run's model, and of the folder that shows it among the run's artifacts.
 MODEL = "model"
-# MLflow's own defaults retry for minutes and report to its makers; a person's setting still wins.
-_MANNERS = {
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "GIT_PYTHON_REFRESH": "quiet",
-}
 _SCRIPTS = "scripts"
 _MAX_PARAM = 6000
-_CONNECT_SECONDS = 10
 _PLAIN = (bool, int, float, str, Path, list, tuple, dict, type(None))
-# MLflow says this where it did not get as far as an answer.
-_NO_ANSWER = frozenset({"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE"})
 
 
 def setup_tracking(settings: Settings | None = None, *, experiment: str | None = None) -> str:
@@ -97,7 +85,7 @@ def track_experiment(
     return decorate
 
 
-def save_model(  # noqa: PLR0913 - what MLflow wants to know of a model
+def save_model(
     flavour: str,
     model: Any,
     folder: Path,
@@ -140,8 +128,7 @@ class Tracking:
 
     def __post_init__(self) -> None:
         """Set MLflow's URIs: its registry asks for them even where a client brings its own."""
-        for name, value in _MANNERS.items():
-            os.environ.setdefault(name, value)
+        mind_manners()
         for uri in (self.settings.tracking_uri, self.settings.registry_uri):
             if uri.startswith("sqlite:///"):
                 Path(uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
@@ -157,10 +144,8 @@ class Tracking:
     def client(self) -> Any:
         """MLflow's client of these stores."""
         with reaching(self.settings.tracking_uri):
-            _knock(self.settings.tracking_uri)
-            return self.mlflow.MlflowClient(
-                self.settings.tracking_uri, self.settings.registry_uri
-            )
+            connect_once(self.settings.tracking_uri)
+            return self.mlflow.MlflowClient(self.settings.tracking_uri, self.settings.registry_uri)
 
     def experiment(self, name: str) -> str:
         """The id of an experiment, made if missing; embedded ones keep files under BATON_HOME."""
@@ -189,38 +174,6 @@ class Tracking:
         except self.mlflow.MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
-
-
-@contextmanager
-def reaching(uri: str) -> Iterator[None]:
-    """Turn MLflow's errors into ours: StepFailed where it answered, Unreachable where nobody did."""
-    from requests import RequestException  # noqa: PLC0415 - comes with mlflow, as slow
-    from sqlalchemy.exc import OperationalError  # noqa: PLC0415 - as above
-
-    exceptions = _mlflow().exceptions
-    try:
-        yield
-    except (exceptions.MlflowException, RequestException, OperationalError) as error:
-        words = str(getattr(error, "message", error)).strip().partition("\n")[0]
-        words = words.rpartition("(Caused by ")[2]
-        text = f"MLflow {re.sub(r'//[^/@]*@', '//…@', uri)}: {words}"
-        answered = isinstance(error, exceptions.RestException) or (
-            isinstance(error, exceptions.MlflowException) and error.error_code not in _NO_ANSWER
-        )
-        raise (StepFailed if answered else Unreachable)(text) from error
-
-
-def _knock(uri: str) -> None:
-    """Connect to a database once: MLflow itself would try for minutes."""
-    if uri.startswith(("sqlite", "http")):
-        return
-    import sqlalchemy  # noqa: PLC0415 - slow to import
-
-    engine = sqlalchemy.create_engine(uri, connect_args={"connect_timeout": _CONNECT_SECONDS})
-    try:
-        engine.connect().close()
-    finally:
-        engine.dispose()
 
 
 def _mlflow() -> Any:

@@ -184,7 +184,5 @@ def test_the_engine_imports_neither_prophet_nor_pandas() -> None:
         "import sys, serving.engines.prophet, serving.kinds.forecast;"
         "print({'prophet','pandas','mlflow','sklearn','holidays'} & set(sys.modules))"
     )
-    done = subprocess.run(  # noqa: S603 - our own interpreter
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "set()"

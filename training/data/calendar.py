@@ -30,7 +30,7 @@ def frequency(dates: pd.Series[pd.Timestamp]) -> str:
 
 def season(alias: str) -> int:
     """Observations in the short season of a rhythm: 5 for business days, 7 for days, …; else 1."""
-    return _SEASONS.get(alias.split("-")[0], 1)
+    return _SEASONS.get(alias.split("-", maxsplit=1)[0], 1)
 
 
 def following(last: pd.Timestamp, alias: str, count: int) -> Sequence[pd.Timestamp]:

@@ -1,8 +1,8 @@
 """evaluate: measure the model, the naive baselines and the current Production version.
 
 All on the same hold-out and with the same metric functions. The Production version is asked as it
-is served; where that is not possible the run says why, and training goes on. It may have learnt from
-rows of this hold-out (another seed, later data), which can only flatter it, not the candidate.
+is served; where that is not possible the run says why, and training goes on. It may have learnt
+from rows of this hold-out (later data, another share); that flatters it, never the candidate.
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ _log = logging.getLogger(__name__)
 def evaluate(workload: Workload, job: Job) -> None:
     """Write `evaluation.json` and the plots; log the metrics."""
     data, material = job.workspace.dataset(), job.material()
+    material.artifacts.mkdir(parents=True, exist_ok=True)
     seed_everything(job.plan.seed)
     model = workload.load(job.workspace.model)
     answers = workload.answer(model, workload.requests(material.holdout))
@@ -78,7 +79,7 @@ def verdict(about: About, evaluation: Evaluation) -> str:
 
 
 def _current(workload: Workload, job: Job, holdout: pd.DataFrame) -> Comparison | None:
-    """The Production version on this hold-out; None, with the reason on the run, if it cannot be."""
+    """The Production version on this hold-out; None, with a tag that says why, if it fails."""
     try:
         scored = job.incumbent.score(job.plan.model, workload.requests(holdout))
         if scored is None:

@@ -44,6 +44,7 @@ _LABELS = {
 }
 _TRUSTED = ["sklearn.tree._tree.Tree"]
 _GOLDEN_ROWS = 8
+_SPLIT_SEED = 42
 
 
 _ABOUT = About(
@@ -64,9 +65,12 @@ _ABOUT = About(
     parameters=(
         Parameter(name="n_estimators", default=100, minimum=1, help="Trees of the forest."),
         Parameter(name="max_depth", default=10, minimum=1, help="Deepest a tree may grow."),
-        Parameter(name="random_state", default=42, minimum=0, help="Seed of everything."),
+        Parameter(name="random_state", default=42, minimum=0, help="Seed of the forest."),
         Parameter(
-            name="test_size", default=0.2, minimum=0.05, maximum=0.9,
+            name="test_size",
+            default=0.2,
+            minimum=0.05,
+            maximum=0.9,
             help="Share of the rows that is held out.",
         ),
     ),
@@ -90,13 +94,20 @@ class Iris:
         """Measurements above zero, two classes at least."""
         return Requirements(min_rows=30, positive=FEATURES, min_labels=(TARGET, 2))
 
-    def split(self, frame: pd.DataFrame, params: Values, *, seed: int) -> Split:
-        """Shuffled, each class in the same share on both sides."""
+    def split(self, frame: pd.DataFrame, params: Values, *, seed: int) -> Split:  # noqa: ARG002
+        """Shuffled, each class in the same share on both sides.
+
+        Not by the run's seed: were the hold-out another one each time, a version would be compared
+        with a Production version that has learnt from it.
+        """
         from sklearn.model_selection import train_test_split  # noqa: PLC0415 - slow to import
 
         try:
             train, holdout = train_test_split(
-                frame, test_size=params["test_size"], random_state=seed, stratify=frame[TARGET]
+                frame,
+                test_size=params["test_size"],
+                random_state=_SPLIT_SEED,
+                stratify=frame[TARGET],
             )
         except ValueError as error:
             raise StepFailed(f"test_size {params['test_size']}: {error}") from error
@@ -125,19 +136,26 @@ class Iris:
 
     def requests(self, holdout: pd.DataFrame) -> Sequence[Request]:
         """All rows in one `dataframe_split`."""
-        return [{"dataframe_split": {
-            "columns": [*FEATURES], "data": holdout[[*FEATURES]].to_numpy().tolist(),
-        }}]
+        return [
+            {
+                "dataframe_split": {
+                    "columns": [*FEATURES],
+                    "data": holdout[[*FEATURES]].to_numpy().tolist(),
+                }
+            }
+        ]
 
     def answer(self, model: Any, requests: Sequence[Request]) -> Sequence[Answer]:
         """Labels, and the probabilities as a further output."""
         answers = []
         for request in requests:
             rows = pd.DataFrame(**request["dataframe_split"])
-            answers.append({
-                "predictions": model.predict(rows).tolist(),
-                "outputs": {"probabilities": model.predict_proba(rows).tolist()},
-            })
+            answers.append(
+                {
+                    "predictions": model.predict(rows).tolist(),
+                    "outputs": {"probabilities": model.predict_proba(rows).tolist()},
+                }
+            )
         return answers
 
     def truth(self, holdout: pd.DataFrame) -> Array:
@@ -178,7 +196,9 @@ class Iris:
         """MLflow's sklearn model, and the same as ONNX with its parity proven on the hold-out."""
         rows = material.holdout[[*FEATURES]]
         save_model(
-            "sklearn", model, folder,
+            "sklearn",
+            model,
+            folder,
             run_id=material.run_id,
             example=rows.head(3).reset_index(drop=True),
             answer=model.predict(rows.head(3)),
@@ -188,8 +208,10 @@ class Iris:
         graph = folder / FOLDER / "model.onnx"
         onnx_model.convert(model, graph, features=len(FEATURES))
         worst = onnx_model.check_parity(
-            graph, rows.to_numpy(),
-            label=model.predict(rows), probabilities=model.predict_proba(rows),
+            graph,
+            rows.to_numpy(),
+            label=model.predict(rows),
+            probabilities=model.predict_proba(rows),
         )
         copy = material.artifacts / "onnx_model" / "iris_random_forest.onnx"
         copy.parent.mkdir(parents=True, exist_ok=True)

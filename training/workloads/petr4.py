@@ -11,9 +11,7 @@ therefore begins where the training part ends; `future` dates may lie anywhere.
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +20,14 @@ import pandas as pd
 
 from registry.bundle import Golden
 from registry.errors import UsageError
-from training import metrics, plots
+from training import metrics, plots, prophet_model
 from training.baselines import backtest, naive, seasonal_naive
 from training.data.calendar import following, frequency, season
 from training.data.checks import Requirements
 from training.data.dataset import DATE, VALUE, Field, iso
 from training.environment import pinned
 from training.parameter import Parameter, Values
+from training.prophet_model import BAND, SWITCH
 from training.tracking import save_model
 from training.workload import (
     About,
@@ -42,8 +41,6 @@ from training.workload import (
     score,
 )
 
-_BAND = ("yhat_lower", "yhat_upper")
-_SWITCH = {"auto": "auto", "true": True, "false": False}
 _SHOWN_ROWS = 250
 _GOLDEN_HORIZON = 30
 _FILE = "model.json"
@@ -51,28 +48,70 @@ _FILE = "model.json"
 
 # Prophet's own parameters under their names, and how much is learnt from and judged on.
 _PARAMETERS = (
-    Parameter(name="changepoint_prior_scale", default=0.05, minimum=1e-6,
-              help="How freely the trend may bend."),
-    Parameter(name="seasonality_prior_scale", default=10.0, minimum=1e-6,
-              help="How strong seasons may be."),
-    Parameter(name="seasonality_mode", default="additive",
-              choices=("additive", "multiplicative"), help="Seasons add or multiply."),
-    Parameter(name="growth", default="linear", choices=("linear", "flat"),
-              help="Shape of the trend."),
-    Parameter(name="yearly_seasonality", default="auto", choices=tuple(_SWITCH),
-              help="Whether there is a season of a year."),
-    Parameter(name="weekly_seasonality", default="auto", choices=tuple(_SWITCH),
-              help="Whether there is a season of a week."),
-    Parameter(name="interval_width", default=0.8, minimum=0.01, maximum=0.99,
-              help="Share of the future the band should hold."),
-    Parameter(name="holdout_days", default=30, minimum=1,
-              help="Last observations that are only judged on."),
-    Parameter(name="history_rows", default=1000, minimum=60,
-              help="Observations before the hold-out that are learnt from."),
-    Parameter(name="backtest_folds", default=5, minimum=0,
-              help="Origins of the backtest, each a fit of its own."),
-    Parameter(name="max_gap_steps", default=30.0, minimum=1,
-              help="Longest gap allowed in the dates, in their usual distance."),
+    Parameter(
+        name="changepoint_prior_scale",
+        default=0.05,
+        minimum=1e-6,
+        help="How freely the trend may bend.",
+    ),
+    Parameter(
+        name="seasonality_prior_scale",
+        default=10.0,
+        minimum=1e-6,
+        help="How strong seasons may be.",
+    ),
+    Parameter(
+        name="seasonality_mode",
+        default="additive",
+        choices=("additive", "multiplicative"),
+        help="Seasons add or multiply.",
+    ),
+    Parameter(
+        name="growth", default="linear", choices=("linear", "flat"), help="Shape of the trend."
+    ),
+    Parameter(
+        name="yearly_seasonality",
+        default="auto",
+        choices=tuple(SWITCH),
+        help="Whether there is a season of a year.",
+    ),
+    Parameter(
+        name="weekly_seasonality",
+        default="auto",
+        choices=tuple(SWITCH),
+        help="Whether there is a season of a week.",
+    ),
+    Parameter(
+        name="interval_width",
+        default=0.8,
+        minimum=0.01,
+        maximum=0.99,
+        help="Share of the future the band should hold.",
+    ),
+    Parameter(
+        name="holdout_days",
+        default=30,
+        minimum=1,
+        help="Last observations that are only judged on.",
+    ),
+    Parameter(
+        name="history_rows",
+        default=1000,
+        minimum=60,
+        help="Observations before the hold-out that are learnt from.",
+    ),
+    Parameter(
+        name="backtest_folds",
+        default=5,
+        minimum=0,
+        help="Origins of the backtest, each a fit of its own.",
+    ),
+    Parameter(
+        name="max_gap_steps",
+        default=30.0,
+        minimum=1,
+        help="Longest gap allowed in the dates, in their usual distance.",
+    ),
 )
 _ABOUT = About(
     name="petr4",
@@ -120,15 +159,15 @@ class Petr4:
 
     def fit(self, train: pd.DataFrame, params: Values, *, seed: int) -> Any:
         """A Prophet, by its deterministic optimiser."""
-        return _fit(train, params, seed=seed, samples=1000)
+        return prophet_model.fit(train, params, seed=seed, samples=1000)
 
     def save(self, model: Any, folder: Path) -> None:
         """As Prophet's JSON."""
-        (folder / _FILE).write_text(_prophet().serialize.model_to_json(model), encoding="utf-8")
+        (folder / _FILE).write_text(prophet_model.to_json(model), encoding="utf-8")
 
     def load(self, folder: Path) -> Any:
         """The reverse of `save`."""
-        return _prophet().serialize.model_from_json((folder / _FILE).read_text(encoding="utf-8"))
+        return prophet_model.from_json((folder / _FILE).read_text(encoding="utf-8"))
 
     def requests(self, holdout: pd.DataFrame) -> Sequence[Request]:
         """The dates of the hold-out."""
@@ -136,7 +175,10 @@ class Petr4:
 
     def answer(self, model: Any, requests: Sequence[Request]) -> Sequence[Answer]:
         """`Prophet.predict`: date, forecast and band."""
-        return [{"predictions": _predict(model, _dates(model, asked))} for asked in requests]
+        return [
+            {"predictions": prophet_model.predict(model, _dates(model, asked))}
+            for asked in requests
+        ]
 
     def truth(self, holdout: pd.DataFrame) -> Array:
         """What came true, [n]."""
@@ -150,15 +192,15 @@ class Petr4:
         """Coverage of the band, backtests and baselines; plots."""
         train, holdout, params = material.train, material.holdout, material.params
         horizon = len(holdout)
-        predicted = pd.DataFrame(_predict(model, holdout[DATE])).assign(
+        predicted = pd.DataFrame(prophet_model.predict(model, holdout[DATE])).assign(
             **{DATE: holdout[DATE].to_numpy()}
         )
         truth = self.truth(holdout)
-        lower, upper = (predicted[name].to_numpy() for name in _BAND)
+        lower, upper = (predicted[name].to_numpy() for name in BAND)
         folds = {"horizon": horizon, "folds": int(params["backtest_folds"])}
 
         def refit(before: pd.DataFrame, dates: pd.Series[pd.Timestamp]) -> Array:
-            fitted = _fit(before, params, seed=material.seed, samples=0)
+            fitted = prophet_model.fit(before, params, seed=material.seed, samples=0)
             values: Array = fitted.predict(pd.DataFrame({DATE: dates}))["yhat"].to_numpy()
             return values
 
@@ -183,10 +225,12 @@ class Petr4:
         """MLflow's prophet model, whose JSON is what serving evaluates."""
         example = material.holdout[[DATE]].head(3).reset_index(drop=True)
         save_model(
-            "prophet", model, folder,
+            "prophet",
+            model,
+            folder,
             run_id=material.run_id,
             example=example,
-            answer=model.predict(example)[[DATE, "yhat", *_BAND]],
+            answer=model.predict(example)[[DATE, "yhat", *BAND]],
             requirements=pinned("prophet", "pandas", "numpy"),
         )
         requests: list[Request] = [
@@ -195,9 +239,14 @@ class Petr4:
             *self.requests(material.holdout.head(3)),
         ]
         examples = [
-            {"request": asked, "response": {"predictions": [
-                {DATE: row[DATE], "yhat": row["yhat"]} for row in answer["predictions"]
-            ]}}
+            {
+                "request": asked,
+                "response": {
+                    "predictions": [
+                        {DATE: row[DATE], "yhat": row["yhat"]} for row in answer["predictions"]
+                    ]
+                },
+            }
             for asked, answer in zip(requests, self.answer(model, requests), strict=True)
         ]
         return Packaged(
@@ -207,7 +256,7 @@ class Petr4:
                 "inputs": [{"name": DATE, "type": "datetime", "required": True}],
                 "outputs": [
                     {"name": DATE, "type": "datetime"},
-                    *({"name": name, "type": "double"} for name in ("yhat", *_BAND)),
+                    *({"name": name, "type": "double"} for name in ("yhat", *BAND)),
                 ],
                 "example": {"horizon": _GOLDEN_HORIZON},
                 "calendar": {
@@ -219,37 +268,12 @@ class Petr4:
         )
 
 
-def _fit(train: pd.DataFrame, params: Values, *, seed: int, samples: int) -> Any:
-    """A Prophet fitted to `train`; `samples` futures make its band, 0 for none."""
-    with _quiet():
-        model = _prophet().Prophet(
-            growth=params["growth"],
-            changepoint_prior_scale=params["changepoint_prior_scale"],
-            seasonality_prior_scale=params["seasonality_prior_scale"],
-            seasonality_mode=params["seasonality_mode"],
-            yearly_seasonality=_SWITCH[str(params["yearly_seasonality"])],
-            weekly_seasonality=_SWITCH[str(params["weekly_seasonality"])],
-            daily_seasonality=False,
-            interval_width=params["interval_width"],
-            uncertainty_samples=samples,
-        )
-        return model.fit(train[[DATE, VALUE]].reset_index(drop=True), seed=seed)
-
-
 def _dates(model: Any, asked: Request) -> pd.Series[pd.Timestamp]:
     """The dates of a request: given, or as many as wanted after the last one learnt from."""
     if "future" in asked:
         return pd.Series(pd.to_datetime([row[DATE] for row in asked["future"]]))
     history = model.history[DATE]
     return pd.Series(following(history.iloc[-1], frequency(history), asked["horizon"]))
-
-
-def _predict(model: Any, dates: pd.Series[pd.Timestamp]) -> list[dict[str, Any]]:
-    """Rows of date, forecast and band."""
-    answered = model.predict(pd.DataFrame({DATE: dates.to_numpy()}))
-    columns = [answered[name].tolist() for name in ("yhat", *_BAND)]
-    rows = zip(answered[DATE], *columns, strict=True)
-    return [dict(zip((DATE, "yhat", *_BAND), (iso(d), *v), strict=True)) for d, *v in rows]
 
 
 def _draw(model: Any, material: Material, predicted: pd.DataFrame) -> None:
@@ -271,28 +295,6 @@ def _draw(model: Any, material: Material, predicted: pd.DataFrame) -> None:
         year = learnt[learnt[DATE] > learnt[DATE].iloc[-1] - pd.Timedelta(days=365)]
         parts["yearly"] = pd.DataFrame({"x": year[DATE], "y": year["yearly"]})
     plots.components(parts, folder / "components.png")
-
-
-def _prophet() -> Any:
-    """The library, imported when needed: it takes a second, and complains of a missing plotly."""
-    with _quiet():
-        import prophet.serialize  # noqa: PLC0415 - see above
-
-        return prophet
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the progress of Prophet and its optimiser out of the log while the block runs."""
-    loggers = [logging.getLogger(name) for name in ("cmdstanpy", "prophet", "prophet.plot")]
-    before = [logger.disabled for logger in loggers]
-    for logger in loggers:
-        logger.disabled = True
-    try:
-        yield
-    finally:
-        for logger, disabled in zip(loggers, before, strict=True):
-            logger.disabled = disabled
 
 
 WORKLOAD = Petr4()
