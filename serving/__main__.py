@@ -26,14 +26,13 @@ from registry.errors import BatonError, SettingsError
 from registry.process import die_with_parent
 from registry.settings import Settings
 from serving.metrics import MULTIPROCESS_VARIABLE
-from serving.node.flip import Flipper
-from serving.page import Page
 
 _log = logging.getLogger("serving.supervisor")
 _ROOT = Path(__file__).resolve().parents[1]
 _LOOK_SECONDS = 0.2
 _GRACE_SECONDS = 35.0
 _QUICK_END_SECONDS = 2.0
+_BACKGROUND = 10
 
 
 @dataclass
@@ -42,6 +41,7 @@ class Child:
 
     name: str
     command: Sequence[str]
+    niceness: int = 0
     process: subprocess.Popen[bytes] | None = None
     started_at: float = 0.0
     delay: float = field(default=0.1)
@@ -53,8 +53,12 @@ class Child:
             self.command,
             cwd=_ROOT,
             env=environ,
-            preexec_fn=die_with_parent,  # noqa: PLW1509
+            preexec_fn=self._prepare,  # noqa: PLW1509 - this process has no threads
         )
+
+    def _prepare(self) -> None:
+        die_with_parent()
+        os.nice(self.niceness)
 
     def watch(self, environ: dict[str, str], now: float) -> None:
         """Start it again if it ended; one that ends at once is started ever more slowly."""
@@ -104,11 +108,11 @@ def main() -> int:
 def _supervise(settings: Settings, stop: threading.Event) -> None:
     shutil.rmtree(settings.metrics_dir, ignore_errors=True)
     settings.metrics_dir.mkdir(parents=True)
-    with Page(settings.page_path) as page:  # workers may start before the watcher does
-        Flipper(page, settings.assignments_path, ready_seconds=settings.ready_seconds)
     environ = {**os.environ, MULTIPROCESS_VARIABLE: str(settings.metrics_dir)}
-    children = _children(settings)
-    for child in children:
+    gunicorn, *others = children = _children(settings)
+    gunicorn.start(environ)
+    _take_up(settings)
+    for child in others:
         child.start(environ)
     _log.info("serving on http://%s", settings.bind)
     while not stop.wait(_LOOK_SECONDS):
@@ -119,6 +123,16 @@ def _supervise(settings: Settings, stop: threading.Event) -> None:
     shutil.rmtree(settings.metrics_dir, ignore_errors=True)
 
 
+def _take_up(settings: Settings) -> None:
+    """Let the page say what the node served last: workers may be there before the watcher is."""
+    # Gunicorn is starting meanwhile: these imports cost it nothing.
+    from serving.node.flip import Flipper  # noqa: PLC0415
+    from serving.page import Page  # noqa: PLC0415
+
+    with Page(settings.page_path) as page:
+        Flipper(page, settings.assignments_path, ready_seconds=settings.ready_seconds)
+
+
 def _children(settings: Settings) -> list[Child]:
     """Gunicorn first: it answers from the store while the others still start."""
     python = sys.executable
@@ -127,7 +141,9 @@ def _children(settings: Settings) -> list[Child]:
         Child("watcher", [python, "-m", "serving.node.watcher"]),
     ]
     if settings.is_embedded:
-        children.append(Child("registrar", [python, "-m", "registry", "registrar"]))
+        # What it does beside serving (import MLflow, judge) must not take time from requests.
+        registrar = [python, "-m", "registry", "registrar"]
+        children.append(Child("registrar", registrar, niceness=_BACKGROUND))
     return children
 
 
