@@ -169,7 +169,13 @@ class Bundle:
         """Files a complete bundle of Baton's own would have and this one has not."""
         if not (self.root / FOLDER).is_dir():
             return ()
-        names = ("bundle.json", "model_schema.json", "golden.json", "evaluation.json")
+        names = (
+            "bundle.json",
+            "model_schema.json",
+            "golden.json",
+            "evaluation.json",
+            "profile.json",
+        )
         return tuple(f"{FOLDER}/{n}" for n in names if not (self.root / FOLDER / n).is_file())
 
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import pandas as pd
+
 from registry.bundle import FOLDER, Bundle
 from registry.errors import StepFailed
+from registry.profile import LabelProfile, NumberProfile, ReferenceProfile
 from training.job import Job
 from training.workload import Workload
 
@@ -27,6 +30,23 @@ def package(workload: Workload, job: Job) -> None:
     files.write(f"bundle/{FOLDER}/model_schema.json", made.schema)
     files.write(f"bundle/{FOLDER}/golden.json", made.golden.to_json())
     files.write(f"bundle/{FOLDER}/evaluation.json", files.read("evaluation.json"))
+    files.write(f"bundle/{FOLDER}/profile.json", _profile(workload, job.material().train).to_json())
     if missing := Bundle.open(folder).missing():
         raise StepFailed(f"package {workload.about.name}: missing {', '.join(missing)}")
     job.run.log_artifacts(files.artifacts)
+
+
+def _profile(workload: Workload, train: pd.DataFrame) -> ReferenceProfile:
+    """What was learnt from, column by column; dates have no distribution."""
+    kinds = {field.name: field.kind for field in workload.about.fields}
+    return ReferenceProfile(
+        rows=len(train),
+        numbers={
+            name: NumberProfile.of(train[name].to_numpy(dtype=float))
+            for name, kind in kinds.items()
+            if kind == "number"
+        },
+        labels={
+            name: LabelProfile.of(train[name]) for name, kind in kinds.items() if kind == "label"
+        },
+    )
