@@ -248,7 +248,9 @@ def _keep(node: Node) -> None:
         start_new_session=True,
     )
     console.print(
-        f"\nserver {node.url('/models')}\nMLflow http://127.0.0.1:{port}/#/models\nCtrl-C ends both"
+        f"\nserver {node.url('/models')}\n"
+        f"MLflow http://127.0.0.1:{port}/#/experiments?workflowType=machine_learning\n"
+        "Ctrl-C ends both"
     )
     with contextlib.suppress(KeyboardInterrupt):
         signal.pause()

@@ -16,6 +16,7 @@ import click
 from rich.table import Table
 
 from registry import bootstrap, log
+from registry.client import mind_manners
 from registry.console import err, exits, out, print_json
 from registry.errors import GatesRefused, UnknownName, UsageError
 from registry.ledger import Entry
@@ -197,10 +198,13 @@ def mlflow_command(port: int) -> None:
     if not free_port(port):
         raise UsageError(f"port {port} is taken: name another with PORT=…")
     settings.artifacts_dir.mkdir(parents=True, exist_ok=True)
-    out.print(f"MLflow on http://127.0.0.1:{port} (Ctrl-C ends it)")
+    address = f"http://127.0.0.1:{port}/#/experiments?workflowType=machine_learning"
+    out.print(f"MLflow: {address} (Ctrl-C ends it)", soft_wrap=True)
+    out.print("Stages: Model registry → a version, with 'New model registry UI' turned off")
     command = [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1"]
     stores = ["--backend-store-uri", settings.tracking_uri, "--no-serve-artifacts"]
     roots = ["--default-artifact-root", str(settings.artifacts_dir), "--workers", "1"]
+    mind_manners()
     # Its job runners take gigabytes and are for features that a registry does not need.
     os.environ["MLFLOW_SERVER_ENABLE_JOB_EXECUTION"] = "false"
     os.execv(sys.executable, [*command, *stores, *roots, "--port", str(port)])  # noqa: S606
@@ -234,11 +238,11 @@ def _trained_last(settings: Settings) -> tuple[str, int]:
     """What `training run` left a note of."""
     try:
         note = json.loads((settings.home / "last_trained.json").read_text(encoding="utf-8"))
-    except OSError as error:
+        return str(note["model"]), int(note["version"])
+    except (OSError, ValueError, KeyError, TypeError) as error:
         raise UsageError(
             "nothing was trained here yet: name a model, or run `make train`"
         ) from error
-    return str(note["model"]), int(note["version"])
 
 
 def _announced(ports: Ports, settings: Settings, entry: Entry | None) -> dict[str, Any]:

@@ -141,6 +141,13 @@ class Bundle:
 
         Raises BundleInvalid naming the file and what is missing. Loads no model.
         """
+        try:
+            return cls._read(root, kind, golden)
+        except (AttributeError, KeyError, TypeError, ValueError, OSError) as error:
+            raise BundleInvalid(f"{root.name}: a file does not have its form: {error!r}") from error
+
+    @classmethod
+    def _read(cls, root: Path, kind: str | None, golden: Golden | None) -> Self:
         mlmodel = _yaml(root / "MLmodel")
         own = _json(root / FOLDER / "bundle.json") or {}
         flavours = mlmodel.get("flavors") or {}
@@ -150,20 +157,17 @@ class Bundle:
             raise BundleInvalid(f"kind: expected one of {', '.join(KINDS)}, got {kind!r}")
         stored = _json(root / FOLDER / "golden.json")
         measured = _json(root / FOLDER / "evaluation.json")
-        try:
-            return cls(
-                root=root,
-                kind=kind,
-                engine=engine,
-                model_file=_inside(root, model_file),
-                signature=Signature.from_mlmodel(mlmodel),
-                schema=_json(root / FOLDER / "model_schema.json") or {},
-                golden=Golden.from_json(stored) if stored else golden,
-                input_example=_json(root / "serving_input_example.json"),
-                evaluation=Evaluation.from_json(measured) if measured else None,
-            )
-        except (KeyError, TypeError, ValueError) as error:
-            raise BundleInvalid(f"{FOLDER}/: a file does not have its form: {error!r}") from error
+        return cls(
+            root=root,
+            kind=kind,
+            engine=engine,
+            model_file=_inside(root, model_file),
+            signature=Signature.from_mlmodel(mlmodel),
+            schema=_json(root / FOLDER / "model_schema.json") or {},
+            golden=Golden.from_json(stored) if stored else golden,
+            input_example=_json(root / "serving_input_example.json"),
+            evaluation=Evaluation.from_json(measured) if measured else None,
+        )
 
     def missing(self) -> tuple[str, ...]:
         """Files a complete bundle of Baton's own would have and this one has not."""
@@ -233,7 +237,7 @@ def _json(path: Path) -> Any:
     text = _text(path)
     try:
         return None if text is None else json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise BundleInvalid(f"{path.name}: not JSON: {error}") from error
 
 
@@ -241,7 +245,7 @@ def _yaml(path: Path) -> dict[str, Any]:
     text = _text(path)
     try:
         data = {} if text is None else yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise BundleInvalid(f"{path.name}: not YAML: {error}") from error
     if not isinstance(data, dict):
         raise BundleInvalid(f"{path.name}: expected a mapping, got {type(data).__name__}")

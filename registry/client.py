@@ -11,7 +11,7 @@ import os
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -118,8 +118,9 @@ class MlflowRegistry:
 
     def versions(self, name: str) -> Sequence[ModelVersion]:
         """See `RegistryClient.versions`."""
-        quoted = name.replace("'", "\\'")
-        found = self._pages(self._client.search_model_versions, filter_string=f"name='{quoted}'")
+        quote = '"' if "'" in name else "'"  # MLflow's filters know no escape
+        wanted = f"name={quote}{name}{quote}"
+        found = self._pages(self._client.search_model_versions, filter_string=wanted)
         return sorted(map(_version, found), key=lambda v: v.version, reverse=True)
 
     def recent(self, limit: int) -> Sequence[ModelVersion]:
@@ -151,11 +152,11 @@ class MlflowRegistry:
         source = self.source(version)
         with tempfile.TemporaryDirectory(dir=into.parent) as scratch:
             try:
-                with reaching(self._tracking_uri):
+                with reaching(self._tracking_uri, missing=("artifact", source)):
                     found = mlflow.artifacts.download_artifacts(
                         artifact_uri=source, dst_path=scratch, tracking_uri=self._tracking_uri
                     )
-            except OSError as error:
+            except (OSError, UnknownName) as error:
                 raise BundleInvalid(f"{version}: no artifact at {source}: {error}") from error
             Path(found).rename(into)  # MLflow puts them one folder deeper
 
@@ -163,8 +164,11 @@ class MlflowRegistry:
         """See `RegistryClient.run_metrics`."""
         if not version.run_id:
             return {}
-        with reaching(self._tracking_uri, missing=("run", version.run_id)):
-            return dict(self._client.get_run(version.run_id).data.metrics)
+        try:
+            with reaching(self._tracking_uri, missing=("run", version.run_id)):
+                return dict(self._client.get_run(version.run_id).data.metrics)
+        except UnknownName:  # deleted for good, or kept by another tracking server
+            return {}
 
     def set_stage(self, version: ModelVersion, stage: Stage, *, archive_others: bool) -> None:
         """See `RegistryClient.set_stage`."""
@@ -205,7 +209,11 @@ class MlflowRegistry:
         """See `RegistryClient.log_report`."""
         if not version.run_id:
             return
-        with tempfile.TemporaryDirectory() as scratch, reaching(self._tracking_uri):
+        with (
+            tempfile.TemporaryDirectory() as scratch,
+            suppress(UnknownName),
+            reaching(self._tracking_uri, missing=("run", version.run_id)),
+        ):
             for name, text in files.items():
                 Path(scratch, name).write_text(text, encoding="utf-8")
             self._client.log_artifacts(version.run_id, scratch, folder)
@@ -238,7 +246,6 @@ def _version(raw: Any) -> ModelVersion:
         updated_ms=int(raw.last_updated_timestamp),
         source=raw.source,
         run_id=raw.run_id or None,
-        aliases=tuple(raw.aliases or ()),
         tags=dict(raw.tags or {}),
     )
 
@@ -250,13 +257,15 @@ def reaching(uri: str, *, missing: tuple[str, str] | None = None) -> Iterator[No
     UnknownName for what does not exist, if `missing` says what was asked for; Unreachable if nobody
     answered; StepFailed if MLflow answered that it will not.
     """
+    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - comes with boto3
     from mlflow.exceptions import MlflowException, RestException  # noqa: PLC0415 - slow; see above
     from requests import RequestException  # noqa: PLC0415 - comes with mlflow
     from sqlalchemy.exc import OperationalError  # noqa: PLC0415 - as above
 
+    faults = (MlflowException, RequestException, OperationalError, BotoCoreError, ClientError)
     try:
         yield
-    except (MlflowException, RequestException, OperationalError) as error:
+    except faults as error:
         code = getattr(error, "error_code", None)
         if code == _GONE and missing:
             raise UnknownName(*missing, ()) from error

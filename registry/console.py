@@ -43,8 +43,9 @@ _EXIT_CODES: Final[Mapping[type[BatonError], int]] = {
     BatonError: STEP_FAILED,
 }
 
-err = Console(stderr=True, highlight=False)
-out = Console(highlight=False)
+# No markup: what a version, a person or a library says may hold brackets of its own.
+err = Console(stderr=True, highlight=False, markup=False)
+out = Console(highlight=False, markup=False)
 
 
 def exit_code(error: BaseException) -> int:

@@ -7,6 +7,7 @@ are covered by the digest of the bytes that are served. Read by the gates; compu
 from __future__ import annotations
 
 import dataclasses
+import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Self
@@ -48,6 +49,15 @@ class Evaluation:
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """The reverse of `to_json`; raises TypeError or KeyError on anything else."""
+        """The reverse of `to_json`; raises AttributeError, TypeError or ValueError otherwise."""
         current = data.get("current")
-        return cls(**{**data, "current": Comparison(**current) if current else None})
+        made = cls(**{**data, "current": Comparison(**current) if current else None})
+        scores = [made.metrics, *made.baselines.values()]
+        for metrics in [*scores, made.current.metrics] if made.current else scores:
+            if set(map(type, metrics.values())) - {int, float}:
+                raise TypeError(f"metrics: expected numbers, got {metrics}")
+        if type(made.rows) is not int or not isinstance(made.source, str):
+            raise TypeError(f"rows and source: got {made.rows!r} and {made.source!r}")
+        if made.data_end is not None:
+            datetime.datetime.fromisoformat(made.data_end)
+        return made

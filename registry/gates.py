@@ -153,7 +153,8 @@ def age(candidate: Candidate, _current: Current | None, policy: Policy) -> Itera
     elif not evaluation or not evaluation.data_end:
         yield GateResult("age", Status.FAILED, expected, "unknown: no date of the last row")
     else:
-        end = datetime.datetime.fromisoformat(evaluation.data_end).replace(tzinfo=datetime.UTC)
+        end = datetime.datetime.fromisoformat(evaluation.data_end)
+        end = end if end.tzinfo else end.replace(tzinfo=datetime.UTC)
         days = (candidate.now_ms / 1000 - end.timestamp()) / _SECONDS_A_DAY
         yield _result("age", days <= policy.max_age_days, expected, f"{days:.1f} days")
 

@@ -27,7 +27,6 @@ class ModelVersion:
     updated_ms: int
     source: str
     run_id: str | None = None
-    aliases: tuple[str, ...] = ()
     tags: Mapping[str, str] = field(default_factory=dict)
 
     def __str__(self) -> str:

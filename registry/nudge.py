@@ -7,8 +7,10 @@ the registrar after an append; heard by the watcher and the registrar.
 from __future__ import annotations
 
 import contextlib
+import os
 import select
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 
 _LONGEST_PATH = 100  # the kernel's limit for a socket's address is 108 bytes
@@ -21,7 +23,8 @@ def knock(path: Path) -> None:
         socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender,
     ):
         sender.setblocking(False)
-        sender.sendto(b"!", _address(path))
+        with _address(path) as address:
+            sender.sendto(b"!", address)
 
 
 class Bell:
@@ -33,7 +36,8 @@ class Bell:
         path.unlink(missing_ok=True)
         self._path = path
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        self._socket.bind(_address(path))
+        with _address(path) as address:
+            self._socket.bind(address)
         self._socket.setblocking(False)
 
     def wait(self, seconds: float) -> bool:
@@ -50,10 +54,14 @@ class Bell:
         self._path.unlink(missing_ok=True)
 
 
-def _address(path: Path) -> str:
+@contextlib.contextmanager
+def _address(path: Path) -> Iterator[str]:
     """`path`, or a shorter way to the same file where the kernel's limit asks for one."""
-    text = str(path)
-    with contextlib.suppress(ValueError, OSError):
-        if len(text) > _LONGEST_PATH:
-            text = str(path.relative_to(Path.cwd()))
-    return text
+    if len(os.fsencode(path)) <= _LONGEST_PATH:
+        yield str(path)
+        return
+    folder = os.open(path.parent, os.O_PATH)
+    try:
+        yield f"/proc/self/fd/{folder}/{path.name}"
+    finally:
+        os.close(folder)

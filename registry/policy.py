@@ -7,12 +7,13 @@ entry gets `Policy()`: the gates that need no numbers.
 from __future__ import annotations
 
 import hashlib
+import math
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Self, get_type_hints
 
 from registry.errors import SettingsError
 
@@ -68,9 +69,13 @@ class GatesFile:
         """Read `path`; SettingsError names the model and the key that is not understood."""
         try:
             raw = path.read_bytes()
-            models = tomllib.loads(raw.decode()).get("models", {})
+            tables = tomllib.loads(raw.decode())
         except (OSError, ValueError) as error:
             raise SettingsError(f"BATON_GATES: {path} cannot be read: {error}") from error
+        models = tables.pop("models", {})
+        if tables or not isinstance(models, dict):
+            got = ", ".join(tables) or "no table"
+            raise SettingsError(f"BATON_GATES: {path}: expected tables [models.NAME], got {got}")
         return cls(
             hashlib.sha256(raw).hexdigest(),
             {name: _policy(f"{path.name}: models.{name}", table) for name, table in models.items()},
@@ -83,36 +88,68 @@ class GatesFile:
 
 def _policy(where: str, table: Mapping[str, Any]) -> Policy:
     try:
-        rules = tuple(_rule(f"{where}.gates", rule) for rule in table.get("gates", ()))
-        rest = {key: value for key, value in table.items() if key != "gates"}
+        rest = dict(table)
+        rules = tuple(_rule(f"{where}.gates", rule) for rule in rest.pop("gates", ()))
+        _check_types(rest, Policy)
         if "sources" in rest:
             rest["sources"] = tuple(rest["sources"])
         if "adoption" in rest:
             rest["adoption"] = Adoption(rest["adoption"])
         return Policy(**rest, rules=rules)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, AttributeError) as error:
         raise SettingsError(f"BATON_GATES: {where}: {error}") from error
 
 
-# What each gate with rules needs at least one of.
+# The TOML values that each type of field takes: an integer is a fine float, a boolean is not.
+_TAKES: Mapping[Any, tuple[type, ...]] = {
+    str: (str,),
+    bool: (bool,),
+    int: (int,),
+    float: (int, float),
+    float | None: (int, float),
+    tuple[str, ...]: (list,),
+    Adoption: (str,),
+}
+
+
+def _check_types(table: Mapping[str, Any], kind: type) -> None:
+    """Raise ValueError or TypeError unless every value fits the field of `kind` it is for."""
+    hints = get_type_hints(kind)
+    for key, value in table.items():
+        items = value if isinstance(value, list) else ()
+        if key in hints and (
+            type(value) not in _TAKES.get(hints[key], ())
+            or not all(isinstance(item, str) for item in items)
+            or (isinstance(value, float) and not math.isfinite(value))
+        ):
+            raise ValueError(f"{key} cannot be {value!r}")
+
+
+# What each gate with rules needs at least one of; it takes no other bound.
 _BOUNDS = {
     "bound": ("min", "max"),
     "not_worse": ("min_ratio", "max_ratio"),
     "beats_baseline": ("min_ratio", "max_ratio"),
 }
 
+_ALL_BOUNDS = ("min", "max", "min_ratio", "max_ratio")
+
 
 def _rule(where: str, table: Mapping[str, Any]) -> MetricRule:
+    _check_types(table, MetricRule)
     rule = MetricRule(**table)
     if rule.gate not in _BOUNDS:
         raise SettingsError(
             f"BATON_GATES: {where}: unknown gate {rule.gate!r}; there is: {', '.join(_BOUNDS)}"
         )
-    if all(getattr(rule, bound) is None for bound in _BOUNDS[rule.gate]):
+    given = {bound for bound in _ALL_BOUNDS if getattr(rule, bound) is not None}
+    if not given or not given <= set(_BOUNDS[rule.gate]):
         raise SettingsError(
             f"BATON_GATES: {where}: {rule.gate} of {rule.metric!r} needs "
-            f"{' or '.join(_BOUNDS[rule.gate])}"
+            f"{' or '.join(_BOUNDS[rule.gate])}, got {', '.join(sorted(given)) or 'neither'}"
         )
-    if rule.gate == "beats_baseline" and not rule.baseline:
-        raise SettingsError(f"BATON_GATES: {where}: beats_baseline needs a baseline's name")
+    if (rule.gate == "beats_baseline") != bool(rule.baseline):
+        raise SettingsError(
+            f"BATON_GATES: {where}: a baseline's name belongs to beats_baseline, and only there"
+        )
     return rule

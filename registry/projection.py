@@ -7,6 +7,7 @@ projection draws it again. Called by the registrar, and by commands when none is
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 import uuid
@@ -14,11 +15,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from registry.errors import UnknownName
+from registry.errors import UnknownName, Unreachable
 from registry.ledger import Entry, Ledger, Snapshot
 from registry.model_version import Stage
-from registry.promotion import Ports, tag_promoted
+from registry.promotion import Ports, is_version, tag_promoted
 
+_log = logging.getLogger(__name__)
 LEASE = "registrar"
 LEASE_TTL_MS = 4_000
 _RENEW_SECONDS = 1.0
@@ -71,7 +73,10 @@ class Lease:
 
         def renew() -> None:
             while not over.wait(_RENEW_SECONDS):
-                self.acquire()
+                try:
+                    self.acquire()
+                except Unreachable as error:
+                    _log.warning("the lease could not be renewed: %s", error)
 
         thread = threading.Thread(target=renew, name="lease", daemon=True)
         thread.start()
@@ -86,15 +91,18 @@ class Lease:
 def settle(ports: Ports, entry: Entry, *, seconds: float, sleep: Callable[[float], None]) -> bool:
     """See that `entry` is shown in MLflow: draw it, or wait for the registrar that does.
 
-    Returns False if neither happened within `seconds`; the entry stays pending and counts all the
-    same, since nodes go by the ledger.
+    Returns False if neither happened within `seconds`, MLflow being out of reach for instance; the
+    entry stays pending and counts all the same, since nodes go by the ledger.
     """
     lease = Lease(ports.ledger, ports.now_ms)
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if lease.acquire():
             with lease.kept():
-                project(ports, entry.model)
+                try:
+                    project(ports, entry.model)
+                except Unreachable as error:
+                    _log.warning("%s cannot be shown yet: %s", entry.model, error)
         head = ports.ledger.head(entry.model)
         if head is None or head.revision != entry.revision or head.snapshot is not None:
             return True
@@ -103,13 +111,31 @@ def settle(ports: Ports, entry: Entry, *, seconds: float, sleep: Callable[[float
 
 
 def _draw(ports: Ports, entry: Entry) -> Snapshot:
-    """Make MLflow show `entry`. A head deleted in MLflow cannot be shown: others are archived."""
+    """Make MLflow show `entry`. A head deleted in MLflow cannot be shown: all stays as it is."""
     number = entry.route.version
     try:
         version = ports.client.version(entry.model, number)
+        before = ports.client.snapshot(entry.model)
+        if not is_version(entry.route, version):
+            return before
+        ports.client.set_stage(version, Stage.PRODUCTION, archive_others=True)
+        ports.client.set_alias(entry.model, number)
+        tag_promoted(ports, version, stage=Stage.PRODUCTION, actor=entry.actor, at_ms=entry.at_ms)
+        return _drawn(before, number)
     except UnknownName:
-        return ports.client.snapshot(entry.model)
-    ports.client.set_stage(version, Stage.PRODUCTION, archive_others=True)
-    ports.client.set_alias(entry.model, number)
-    tag_promoted(ports, version, stage=Stage.PRODUCTION, actor=entry.actor, at_ms=entry.at_ms)
-    return ports.client.snapshot(entry.model)
+        _log.warning("%s v%s was deleted in MLflow; it goes on serving", entry.model, number)
+        return _what_is_left(ports, entry.model)
+
+
+def _drawn(before: Snapshot, number: int) -> Snapshot:
+    """How MLflow looks by our own hand alone: read back, a click meanwhile would pass for ours."""
+    archived = dict.fromkeys(before.production, Stage.ARCHIVED.value)
+    return Snapshot({**before.stages, **archived, number: Stage.PRODUCTION.value}, number)
+
+
+def _what_is_left(ports: Ports, model: str) -> Snapshot:
+    """How MLflow shows a model that may be gone."""
+    try:
+        return ports.client.snapshot(model)
+    except UnknownName:
+        return Snapshot({}, None)

@@ -22,6 +22,7 @@ from registry.errors import (
     ForeignLedger,
     GatesRefused,
     NothingToServe,
+    Refused,
     UnknownName,
 )
 from registry.gates import Candidate, Current, judge
@@ -77,6 +78,8 @@ def promote(
     """
     claim(ports, version.name)
     head = ports.ledger.head(version.name)
+    if stage is not Stage.PRODUCTION and head and is_version(head.route, version):
+        raise Refused(f"{version}: it is in Production; promote another version first")
     judged = judge_version(ports, version, head, actor=actor, door=door, stage=stage)
     number = publish(ports, version, judged.report)
     if not judged.report.passed:
@@ -112,8 +115,10 @@ def rollback(ports: Ports, model: str, *, actor: str, to: int | None, reason: st
             f"{model}: nothing was ever promoted, so there is nothing to go back to"
         )
     target = _earlier(history) if to is None else _served_before(history, model, to)
+    if same_version(target, history[0].route):
+        raise NothingToServe(f"{model}: v{target.version} serves already")
     version = ports.client.version(model, target.version)
-    if version.created_ms != target.created_ms:
+    if not is_version(target, version):
         raise BundleInvalid(f"{version}: deleted since it served, its number was given to another")
     with tempfile.TemporaryDirectory(prefix="baton-rollback-") as scratch:
         ports.client.download(version, Path(scratch))
@@ -225,6 +230,11 @@ def same_version(one: Route, other: Route) -> bool:
         other.created_ms,
         other.digest,
     )
+
+
+def is_version(route: Route, version: ModelVersion) -> bool:
+    """Whether a route means this version, and not another one that was given its number."""
+    return (route.version, route.created_ms) == (version.version, version.created_ms)
 
 
 def _examine(

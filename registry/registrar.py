@@ -12,13 +12,21 @@ import logging
 import threading
 from collections.abc import Callable, Iterable
 
-from registry.errors import BatonError, LostRace, Refused, Unreachable
+from registry.errors import (
+    BatonError,
+    LostRace,
+    Refused,
+    StepFailed,
+    UnknownName,
+    Unreachable,
+    UsageError,
+)
 from registry.ledger import Door, Entry, Snapshot
 from registry.model_version import ModelVersion
 from registry.nudge import Bell
 from registry.policy import Adoption
 from registry.projection import Lease, project, restore
-from registry.promotion import Ports, promote
+from registry.promotion import Ports, is_version, promote
 
 _log = logging.getLogger(__name__)
 _RECENT = 100
@@ -36,6 +44,7 @@ class Registrar:
         self._announce = announce
         self._seen: dict[tuple[str, int], int] = {}
         self._aliases: dict[str, int | None] = {}
+        self._moved: set[str] = set()
         self._full_at_ms = 0
 
     def step(self) -> None:
@@ -46,10 +55,9 @@ class Registrar:
         for model in self._to_compare():
             try:
                 self._compare(model)
-            except LostRace:
-                _log.info(
-                    "the head moved while a change by hand was judged", extra={"model": model}
-                )
+                self._moved.discard(model)
+            except (LostRace, UnknownName) as error:
+                _log.info("changed while it was looked at: %s", error, extra={"model": model})
 
     def run(self, bell: Bell, stop: threading.Event, *, poll_seconds: float) -> None:
         """Step at every poll and knock while the lease can be had."""
@@ -59,7 +67,7 @@ class Registrar:
                 if lease.acquire():
                     with lease.kept():
                         self._work(bell, stop, poll_seconds)
-            except Unreachable as error:
+            except (Unreachable, StepFailed) as error:
                 _log.warning("registrar cannot work: %s", error)
             bell.wait(poll_seconds)
 
@@ -70,24 +78,26 @@ class Registrar:
             bell.wait(poll_seconds)
 
     def _to_compare(self) -> Iterable[str]:
-        """Models where something moved since the last look; all of them once a minute."""
+        """Models where something moved since they were last compared; all of them once a minute."""
         aliases = dict(self._ports.client.models())
         if self._ports.now_ms() - self._full_at_ms > _FULL_SECONDS * 1000:
             self._full_at_ms = self._ports.now_ms()
-            moved = set(aliases)
-        else:
-            moved = {name for name, alias in aliases.items() if self._aliases.get(name) != alias}
+            self._moved |= aliases.keys()
+        self._moved |= {name for name in aliases if self._aliases.get(name) != aliases[name]}
+        self._moved &= aliases.keys()
         self._aliases = aliases
         for version in self._ports.client.recent(_RECENT):
             key = (version.name, version.version)
             if self._seen.get(key) != version.updated_ms:
                 self._seen[key] = version.updated_ms
-                moved.add(version.name)
-        return sorted(moved)
+                self._moved.add(version.name)
+        return sorted(self._moved)
 
     def _compare(self, model: str) -> None:
         """Adopt or put back whatever differs from the last snapshot."""
         head = self._ports.ledger.head(model)
+        if head and self._was_made_again(head):
+            head = None
         before = head.snapshot if head and head.snapshot else _NOTHING
         now = self._ports.client.snapshot(model)
         if now == before:
@@ -105,6 +115,11 @@ class Registrar:
             return
         self._adopt(wanted, before)
 
+    def _was_made_again(self, head: Entry) -> bool:
+        """Whether the model was deleted, and the head's number given to another version."""
+        found = self._ports.client.versions(head.model)
+        return any(v.version == head.route.version and not is_version(head.route, v) for v in found)
+
     def _wanted(self, model: str, staged: frozenset[int]) -> ModelVersion | None:
         """Of versions newly in Production, the one moved there last."""
         found = [v for v in self._ports.client.versions(model) if v.version in staged]
@@ -116,8 +131,8 @@ class Registrar:
             if self._ports.gates.of(version.name).adoption is Adoption.DENY:
                 raise Refused("its policy denies changes by hand; use `make promote`")
             promoted = promote(self._ports, version, actor=ACTOR, door=Door.MLFLOW)
-        except (Unreachable, LostRace):
-            raise
+        except (Unreachable, LostRace, UsageError):
+            raise  # not the version's fault; another ledger's registry least of all
         except BatonError as error:
             _log.warning("refused %s, put back: %s", version, error)
             self._ports.client.tag(version, {"baton.rejected": str(error)[:4000]})

@@ -68,8 +68,16 @@ class PromotionReport:
             f"Digest `{self.digest[:12]}`, gates `{self.gates_digest[:12]}`.",
             *([f"Gates did not decide: {self.forced}."] if self.forced else []),
             "",
-            "| gate | | expected | got |",
+            "| gate | result | expected | got |",
             "|---|---|---|---|",
-            *(f"| {r.gate} | {_MARKS[r.status]} | {r.expected} | {r.got} |" for r in self.results),
+            *(
+                f"| {r.gate} | {_MARKS[r.status]} | {_cell(r.expected)} | {_cell(r.got)} |"
+                for r in self.results
+            ),
         ]
         return "\n".join(lines) + "\n"
+
+
+def _cell(text: str) -> str:
+    """`text` as one cell of a markdown table."""
+    return " ".join(text.split()).replace("|", "\\|")

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import dataclasses
 import getpass
+import math
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -67,10 +68,18 @@ class Settings:
     max_horizon: int = _setting(1_000, "steps", "Longest forecast in one request.")
     log_level: str = _setting("INFO", "level", "DEBUG, INFO, WARNING or ERROR.")
     tracking_uri: str = _setting(
-        "", "URI", "MLflow tracking. Default: sqlite under BATON_HOME.", env="MLFLOW_TRACKING_URI"
+        "",
+        "URI",
+        "MLflow tracking. Default: sqlite under BATON_HOME.",
+        env="MLFLOW_TRACKING_URI",
+        secret=True,
     )
     registry_uri: str = _setting(
-        "", "URI", "MLflow registry. Default: the tracking URI.", env="MLFLOW_REGISTRY_URI"
+        "",
+        "URI",
+        "MLflow registry. Default: the tracking URI.",
+        env="MLFLOW_REGISTRY_URI",
+        secret=True,
     )
     experiment_name: str = _setting(
         "",
@@ -90,12 +99,12 @@ class Settings:
         cls, environ: Mapping[str, str] | None = None, *, dotenv: Path = Path(".env")
     ) -> Settings:
         """Read `dotenv`, then `environ` over it; raise SettingsError for a value that cannot be."""
-        values = {k: v for k, v in dotenv_values(dotenv).items() if v is not None}
-        values.update(os.environ if environ is None else environ)
+        file = {k: v for k, v in dotenv_values(dotenv).items() if v is not None}
+        layers = (os.environ if environ is None else environ, file)
         given = {
             f.name: _parse(variable(f), text, get_type_hints(cls)[f.name])
             for f in dataclasses.fields(cls)
-            if (text := _text(values, f)) is not None
+            if (text := _text(layers, f)) is not None
         }
         return cls(**given).resolved()
 
@@ -166,18 +175,28 @@ def variable(setting: dataclasses.Field[Any]) -> str:
     return setting.metadata["env"] or f"BATON_{setting.name.upper()}"
 
 
-def _text(values: Mapping[str, str], setting: dataclasses.Field[Any]) -> str | None:
-    """What was given for a setting, by itself or by the file that `…_FILE` names."""
+def _text(layers: Iterable[Mapping[str, str]], setting: dataclasses.Field[Any]) -> str | None:
+    """What the first of `layers` that names a setting gives it, itself or by `…_FILE`."""
     name = variable(setting)
-    if values.get(name):
-        return values[name]
-    path = values.get(f"{name}_FILE") if setting.metadata["secret"] else None
-    if not path:
-        return None
+    for values in layers:
+        if values.get(name):
+            return values[name]
+        if setting.metadata["secret"] and (path := values.get(f"{name}_FILE")):
+            return _secret(f"{name}_FILE", Path(path))
+        if name in values:
+            return None
+    return None
+
+
+def _secret(name: str, path: Path) -> str:
+    """The text of a secret's file; an empty one would quietly mean the default."""
     try:
-        return Path(path).read_text(encoding="utf-8").strip()
-    except OSError as error:
-        raise SettingsError(f"{name}_FILE: cannot read {path}: {error.strerror}") from error
+        text = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{name}: cannot read {path}: {error}") from error
+    if not text:
+        raise SettingsError(f"{name}: {path} is empty")
+    return text
 
 
 def _parse(name: str, text: str, kind: Any) -> Any:
@@ -188,7 +207,7 @@ def _parse(name: str, text: str, kind: Any) -> Any:
         value = kind(text)
     except ValueError as error:
         raise SettingsError(f"{name}: expected {kind.__name__}, got {text!r}") from error
-    if kind in (int, float) and not value > 0:
+    if kind in (int, float) and not 0 < value < math.inf:
         raise SettingsError(f"{name}: expected more than 0, got {text!r}")
     return value
 

@@ -7,7 +7,7 @@ Every refusal is a SignatureMismatch that names the field as the client wrote it
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -46,6 +46,23 @@ _WIDER: Mapping[str, frozenset[str]] = {
     "float": frozenset({"double"}),
     "double": frozenset({"float"}),
 }
+# The JSON values a tensor takes, by the kind of its numpy type.
+_TENSOR_TAKES: Mapping[str, frozenset[type]] = {
+    "b": frozenset({bool}),
+    "i": frozenset({int}),
+    "u": frozenset({int}),
+    "f": frozenset({int, float}),
+    "O": frozenset({str}),
+    "U": frozenset({str}),
+}
+_NAMES = {
+    bool: "boolean",
+    int: "integer",
+    float: "number",
+    str: "string",
+    list: "array",
+    type(None): "null",
+}
 _MISSING: Mapping[str, Any] = {"float": np.nan, "double": np.nan, "string": None, "binary": None}
 
 
@@ -67,8 +84,8 @@ class Column:
             array: Array = np.array(values, dtype=_DTYPES[self.type])
         except (ValueError, OverflowError) as error:
             raise SignatureMismatch(field, expected=self.type, got=str(error)) from error
-        if array.dtype == np.float32 and not np.isfinite(array).all():
-            raise SignatureMismatch(field, expected="float", got="a number beyond its range")
+        if array.dtype.kind == "f" and np.isinf(array).any():
+            raise SignatureMismatch(field, expected=self.type, got="a number beyond its range")
         return array
 
     def missing(self, rows: int) -> Array:
@@ -101,25 +118,22 @@ class Tensor:
 
     def array(self, value: object, *, field: str) -> Array:
         """Nested lists as an array of this shape and type."""
+        wanted = np.dtype(self.dtype)
+        types = _leaf_types(value)
+        if not types <= _TENSOR_TAKES.get(wanted.kind, frozenset()):
+            names = " and ".join(sorted(_NAMES.get(found, "object") for found in types))
+            raise SignatureMismatch(field, expected=str(self), got=f"values of {names}")
         try:
             raw = np.array(value)
         except ValueError as error:
             raise SignatureMismatch(
                 field, expected=str(self), got="rows of unlike length"
             ) from error
-        wanted = np.dtype(self.dtype)
-        number = raw.dtype.kind in "iuf" and wanted.kind in "iuf"
-        whole = raw.dtype.kind in "iu" or wanted.kind == "f"
-        if not (raw.dtype.kind == wanted.kind or (number and whole)):
-            raise SignatureMismatch(field, expected=str(self), got=f"values of {raw.dtype.name}")
         if len(raw.shape) != len(self.shape) or any(
             want not in (-1, have) for want, have in zip(self.shape, raw.shape, strict=True)
         ):
             raise SignatureMismatch(field, expected=str(self), got=f"shape {list(raw.shape)}")
-        array = raw.astype(wanted)
-        if wanted.kind == "f" and not np.isfinite(array).all():
-            raise SignatureMismatch(field, expected=str(self), got="a number beyond its range")
-        return array
+        return narrowed(raw, wanted, field=lambda _: field)
 
     def __str__(self) -> str:
         """As people write it: `float32[-1, 4]`."""
@@ -181,9 +195,40 @@ def describe(value: object) -> str:
     if value is None:
         return "null"
     text = json.dumps(value, default=str)
-    kind = {bool: "boolean", int: "integer", float: "number", str: "string"}.get(type(value))
-    shown = text if len(text) <= 40 else text[:37] + "..."
-    return f"{kind or ('object' if isinstance(value, dict) else 'array')} {shown}"
+    kind = _NAMES.get(type(value)) or ("object" if isinstance(value, dict) else "array")
+    return f"{kind} {text if len(text) <= 40 else text[:37] + '...'}"
+
+
+def narrowed(array: Array, dtype: Any, *, field: Callable[[Sequence[int]], str]) -> Array:
+    """`array` in another type; a number that type cannot hold is refused, never wrapped or rounded.
+
+    `field` names a place (its indices) as the client wrote it.
+    """
+    wanted = np.dtype(dtype)
+    try:
+        with np.errstate(over="ignore", invalid="ignore"):
+            out: Array = array.astype(wanted, copy=False)
+    except OverflowError:
+        lost: Array = np.ones(1, dtype=bool)
+    else:
+        if wanted.kind not in "iuf" or out is array:
+            return out
+        lost = np.isinf(out) if wanted.kind == "f" else out != array
+        if not lost.any():
+            return out
+    where = field(np.argwhere(lost)[0].tolist())
+    raise SignatureMismatch(where, expected=wanted.name, got="a number beyond its range")
+
+
+def _leaf_types(value: object) -> set[type]:
+    """The types of what stands in nested lists."""
+    if not isinstance(value, list):
+        return {type(value)}
+    types = set(map(type, value))
+    if list in types:
+        types.discard(list)
+        types.update(*(_leaf_types(inner) for inner in value))
+    return types
 
 
 def _column(spec: Mapping[str, Any]) -> Column:

@@ -34,13 +34,18 @@ class SqlLedger:
         """Open the database; raises Unreachable, or SettingsError for a URL that is none."""
         try:
             self._engine = sa.create_engine(url, pool_pre_ping=True)
-        except exc.ArgumentError as error:
+        except (exc.ArgumentError, ImportError) as error:
             raise SettingsError(f"BATON_LEDGER_URL: not a database URL: {error}") from error
         if self._engine.dialect.name == "sqlite":
             _tune_sqlite(self._engine)
         self._readers = self._engine.execution_options(isolation_level="AUTOCOMMIT")
-        with _reaching(), _migrating(self._engine):
-            self._make_tables()
+        try:
+            with _reaching(), _migrating(self._engine):
+                self._make_tables()
+        except (exc.DatabaseError, OSError) as error:
+            raise SettingsError(
+                f"BATON_LEDGER_URL: no ledger can be kept there: {error}"
+            ) from error
 
     @cached_property
     def id(self) -> str:
@@ -273,7 +278,7 @@ def _migrating(engine: sa.Engine) -> Iterator[None]:
 
 
 def _tune_sqlite(engine: sa.Engine) -> None:
-    """WAL and a busy timeout; a transaction takes the write lock at its first statement."""
+    """WAL and a busy timeout; a transaction takes the write lock at its start, a reader none."""
 
     @sa.event.listens_for(engine, "connect")
     def connect(connection: Any, _record: object) -> None:
@@ -283,5 +288,5 @@ def _tune_sqlite(engine: sa.Engine) -> None:
 
     @sa.event.listens_for(engine, "begin")
     def begin(connection: sa.Connection) -> None:
-        if connection.get_isolation_level() != "AUTOCOMMIT":
+        if connection.get_execution_options().get("isolation_level") != "AUTOCOMMIT":
             connection.exec_driver_sql("BEGIN IMMEDIATE")

@@ -6,6 +6,7 @@ import datetime
 from typing import Any
 
 from rich.table import Table
+from rich.text import Text
 
 from registry.console import out
 from registry.errors import BatonError
@@ -28,7 +29,7 @@ def print_report(report: PromotionReport) -> None:
     )
     for result in report.results:
         style = _STYLES[result.status]
-        table.add_row(result.gate, f"[{style}]{result.status}[/]", result.expected, result.got)
+        table.add_row(result.gate, Text(result.status, style), result.expected, result.got)
     out.print(table)
 
 

@@ -28,7 +28,7 @@ from registry.settings import Settings
 from serving.metrics import MULTIPROCESS_VARIABLE
 
 _log = logging.getLogger("serving.supervisor")
-_ROOT = Path(__file__).resolve().parents[1]
+_GUNICORN = Path(__file__).resolve().parents[1] / "infra" / "gunicorn.conf.py"
 _LOOK_SECONDS = 0.2
 _GRACE_SECONDS = 35.0
 _QUICK_END_SECONDS = 2.0
@@ -51,7 +51,6 @@ class Child:
         self.started_at = time.monotonic()
         self.process = subprocess.Popen(  # noqa: S603 - our own modules, no shell
             self.command,
-            cwd=_ROOT,
             env=environ,
             preexec_fn=self._prepare,  # noqa: PLW1509 - this process has no threads
         )
@@ -137,7 +136,7 @@ def _children(settings: Settings) -> list[Child]:
     """Gunicorn first: it answers from the store while the others still start."""
     python = sys.executable
     children = [
-        Child("gunicorn", [python, "-m", "gunicorn", "-c", "infra/gunicorn.conf.py"]),
+        Child("gunicorn", [python, "-m", "gunicorn", "-c", str(_GUNICORN)]),
         Child("watcher", [python, "-m", "serving.node.watcher"]),
     ]
     if settings.is_embedded:

@@ -82,6 +82,11 @@ class Assignments:
             file.flush()
             os.fsync(file.fileno())
         scratch.replace(path)
+        directory = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(directory)  # the new name too: after a power cut nobody goes back
+        finally:
+            os.close(directory)
 
 
 def _held(raw: Mapping[str, Any]) -> Held:

@@ -15,7 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from registry.errors import BatonError, NotReady, UnknownModel
+from registry.errors import NotReady, UnknownModel
 from serving.assignments import Assignment, Assignments, Held
 from serving.page import Page, pack
 from serving.servable import Servable
@@ -23,6 +23,7 @@ from serving.servable import Servable
 _log = logging.getLogger(__name__)
 _FOLLOW_SECONDS = 0.01
 _PATIENCE_SECONDS = 1.0
+_STOP_SECONDS = 5.0
 Loader = Callable[[Assignment], Servable]
 
 
@@ -70,6 +71,7 @@ class Manager:
         self._leaving: list[Resident] = []
         self._generation = -1
         self._stop = threading.Event()
+        self._thread: threading.Thread | None = None
 
     def models(self) -> Mapping[str, tuple[Held, Serving | None]]:
         """Every model with what the node holds of it and what answers now."""
@@ -108,11 +110,14 @@ class Manager:
 
     def follow(self) -> None:
         """Start the thread that reconciles until `stop`."""
-        threading.Thread(target=self._run, name="manager", daemon=True).start()
+        self._thread = threading.Thread(target=self._run, name="manager", daemon=True)
+        self._thread.start()
 
     def stop(self) -> None:
-        """End the following thread."""
+        """End the following thread; a load that is under way may outlast the wait for it."""
         self._stop.set()
+        if self._thread:
+            self._thread.join(_STOP_SECONDS)
 
     def _run(self) -> None:
         while not self._stop.wait(_FOLLOW_SECONDS):
@@ -141,7 +146,7 @@ class Manager:
             raise UnknownModel(
                 f"no model {model!r} is served here; there is: {', '.join(sorted(self._table))}"
             )
-        raise NotReady(f"{model}: no version is in Production and loaded yet")
+        raise NotReady(f"{model or 'this node'}: no version is in Production and loaded yet")
 
     def _answering(self, row: _Row) -> Serving | None:
         return row.by_key.get(self._page.current(row.held.index))
@@ -173,9 +178,10 @@ class Manager:
             return self._residents[identity]
         try:
             return Resident(self._load(assignment))
-        except BatonError as error:
+        except Exception as error:  # noqa: BLE001 - it must end neither this thread nor a birth
             _log.error(
-                "cannot load: %s",
+                "cannot load: %s: %s",
+                type(error).__name__,
                 error,
                 extra={
                     "model": assignment.model,

@@ -6,6 +6,8 @@ into one directory, which the supervisor names before this module is imported.
 
 from __future__ import annotations
 
+import mmap
+from collections.abc import Iterable
 from pathlib import Path
 
 from prometheus_client import (
@@ -15,6 +17,7 @@ from prometheus_client import (
     Counter,
     Gauge,
     Histogram,
+    Metric,
     generate_latest,
 )
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
@@ -55,12 +58,28 @@ POLL_ERRORS = Counter("baton_poll_errors_total", "Polls that could not read the 
 WORKERS = Gauge("baton_workers", "Workers that run.", multiprocess_mode="mostrecent")
 
 
+class _Collector(MultiProcessCollector):
+    """Leaves out what a process that was killed while it made its file left behind."""
+
+    def collect(self) -> Iterable[Metric]:
+        """Every file that was made whole, merged."""
+        files = [str(path) for path in Path(self._path).glob("*.db") if _is_whole(path)]
+        return self.merge(files, accumulate=True)  # type: ignore[no-untyped-call, no-any-return]
+
+
+def _is_whole(path: Path) -> bool:
+    try:
+        return path.stat().st_size >= mmap.PAGESIZE
+    except FileNotFoundError:  # its process ended in between
+        return False
+
+
 def exposition(directory: Path) -> tuple[str, bytes]:
     """Content type and text of `/metrics`: of all processes if `directory` holds their files."""
     registry = REGISTRY
     if directory.is_dir():
         registry = CollectorRegistry()
-        MultiProcessCollector(registry, path=str(directory))  # type: ignore[no-untyped-call]
+        _Collector(registry, path=str(directory))  # type: ignore[no-untyped-call]
     return CONTENT_TYPE_LATEST, generate_latest(registry)
 
 

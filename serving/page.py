@@ -46,9 +46,14 @@ class Slot:
     failed: int
 
     @property
+    def process(self) -> tuple[int, int]:
+        """Which process this is; a recycled pid is another one."""
+        return self.pid, self.started
+
+    @property
     def alive(self) -> bool:
         """Whether the process that claimed the slot still runs (a recycled pid does not count)."""
-        return self.pid != 0 and process_started(self.pid) == self.started
+        return self.started != 0 and process_started(self.pid) == self.started
 
 
 class Page:
@@ -90,9 +95,9 @@ class Page:
         """The packed key that answers for a model; 0 if nothing does."""
         return self._words[_MODELS_AT + index]
 
-    def flip(self, index: int, key: Key) -> None:
-        """From this write on, `key` answers for the model, in every worker at once."""
-        self._words[_MODELS_AT + index] = pack(key)
+    def flip(self, index: int, key: Key | None) -> None:
+        """From this write on, `key` (or nothing) answers for the model, in every worker at once."""
+        self._words[_MODELS_AT + index] = pack(key) if key else 0
 
     def claim(self, pid: int) -> int:
         """Take a slot for this worker: a free one, or a dead one's."""

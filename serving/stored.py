@@ -25,7 +25,7 @@ def manifest_of(store: Path, digest: str) -> Manifest:
     path = store / digest / "manifest.json"
     try:
         manifest = Manifest.from_json(json.loads(path.read_bytes()))
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise BundleInvalid(f"node store: {digest[:12]} is not there or broken: {error}") from error
     if manifest.digest != digest:
         raise BundleInvalid(f"node store: {digest[:12]} has the manifest of another version")

@@ -7,12 +7,13 @@ name, an unknown one is refused. The graph's first output is `predictions`, othe
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from functools import partial
+from typing import Any, Protocol, TypeGuard
 
 import numpy as np
 
 from registry.errors import BundleInvalid, MalformedRequest, RequestTooLarge, SignatureMismatch
-from registry.signature import Array, Column, Signature, Tensor, describe
+from registry.signature import Array, Column, Signature, Tensor, describe, narrowed
 from serving.kinds.finite import refuse_non_finite
 
 FORMS = ("dataframe_split", "dataframe_records", "inputs", "instances")
@@ -43,11 +44,8 @@ class Tabular:
         if self._columns:
             self._matrix = _takes_matrix(engine.inputs, len(self._columns))
             _check_mapping(engine.inputs, self._order, matrix=self._matrix)
-        elif len(self.signature.tensors) != len(engine.inputs):
-            raise BundleInvalid(
-                f"the signature has {len(self.signature.tensors)} tensors, the graph "
-                f"{len(engine.inputs)} inputs"
-            )
+        else:
+            self._targets = _targets(self.signature.tensors, engine.inputs)
 
     def predict(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Answer `body` with one prediction a row; see the module for its forms."""
@@ -62,10 +60,7 @@ class Tabular:
         if self._columns:
             row = [_sample(column) for column in self._columns.values()]
             return {"dataframe_split": {"columns": list(self._order), "data": [row]}}
-        tensors = {
-            tensor.name: np.ones([max(size, 1) for size in tensor.shape], tensor.dtype).tolist()
-            for tensor in self.signature.tensors
-        }
+        tensors = {tensor.name: _ones(tensor) for tensor in self.signature.tensors}
         return {"inputs": tensors if len(tensors) > 1 else next(iter(tensors.values()))}
 
     def _columnar(self, form: str, value: Any) -> dict[str, Array]:
@@ -84,9 +79,13 @@ class Tabular:
         }
         if self._matrix:
             tensor = self._engine.inputs[0]
-            stacked = np.stack(list(arrays.values()), axis=1).astype(tensor.dtype)
-            return {tensor.name: _in_range(stacked, self._order)}
+            stacked = np.stack(list(arrays.values()), axis=1)
+            return {tensor.name: narrowed(stacked, tensor.dtype, field=self._cell)}
         return {t.name: _shaped(arrays[t.name], t) for t in self._engine.inputs}
+
+    def _cell(self, place: Sequence[int]) -> str:
+        """A place in the matrix as the client wrote it."""
+        return f"{self._order[place[1]]}[{place[0]}]" if len(place) == 2 else self._order[0]
 
     def _tensors(self, form: str, value: Any) -> dict[str, Array]:
         """One array a tensor: by name, or the only one."""
@@ -94,7 +93,8 @@ class Tabular:
         if form == "dataframe_split":
             value = _mapping(form, value).get("data")
         elif isinstance(value, list) and value and isinstance(value[0], dict):
-            value = {name: [row.get(name) for row in value] for name in value[0]}
+            names, columns, _ = _by_record(form, value)
+            value = dict(zip(names, columns, strict=True))
         if not isinstance(value, dict):
             if len(tensors) != 1:
                 names = ", ".join(tensor.name for tensor in tensors)
@@ -103,14 +103,21 @@ class Tabular:
         if unknown := sorted(value.keys() - {tensor.name for tensor in tensors}):
             known = ", ".join(tensor.name for tensor in tensors)
             raise SignatureMismatch(unknown[0], expected=known, got="an unknown tensor")
-        feed = {}
-        for tensor, target in zip(tensors, self._engine.inputs, strict=True):
+        feed: dict[str, Array] = {}
+        rows: int | None = None
+        for tensor, target in zip(tensors, self._targets, strict=True):
             field = tensor.name or form
             if tensor.name not in value:
                 raise SignatureMismatch(field, expected=str(tensor), got="nothing")
             array = tensor.array(value[tensor.name], field=field)
+            if array.ndim and tensor.shape[0] == -1:
+                rows = len(array) if rows is None else rows
+                if len(array) != rows:
+                    raise SignatureMismatch(
+                        field, expected=f"{rows} rows as before it", got=f"{len(array)} rows"
+                    )
             self._check_rows(form, array.shape[0] if array.ndim else 1)
-            feed[target.name] = array.astype(target.dtype, copy=False)
+            feed[target.name] = narrowed(array, target.dtype, field=partial(_named, field))
         return feed
 
     def _check_rows(self, form: str, rows: int) -> None:
@@ -152,7 +159,7 @@ def _table(
     if form == "dataframe_split":
         table = _mapping(form, value)
         names = table.get("columns")
-        if not isinstance(names, list) or len(set(map(str, names))) != len(names):
+        if not _are_names(names):
             raise SignatureMismatch(
                 f"{form}.columns", expected="distinct names", got=describe(names)
             )
@@ -162,6 +169,15 @@ def _table(
     if isinstance(value, list) and value and not isinstance(value[0], dict):
         return _by_position(form, value, order)
     return _by_record(form, value)
+
+
+def _named(field: str, _place: Sequence[int]) -> str:
+    return field
+
+
+def _are_names(names: Any) -> TypeGuard[list[str]]:
+    texts = isinstance(names, list) and all(isinstance(name, str) for name in names)
+    return texts and len(set(names)) == len(names)
 
 
 def _by_position(
@@ -216,6 +232,18 @@ def _takes_matrix(inputs: Sequence[Tensor], columns: int) -> bool:
     return inputs[0].shape[1] in (-1, columns) and (columns > 1 or inputs[0].dtype != "object")
 
 
+def _targets(tensors: Sequence[Tensor], inputs: Sequence[Tensor]) -> Sequence[Tensor]:
+    """The graph's input of each tensor: by name where the names are the same, else by position."""
+    if len(tensors) != len(inputs):
+        raise BundleInvalid(
+            f"the signature has {len(tensors)} tensors, the graph {len(inputs)} inputs"
+        )
+    named = {tensor.name: tensor for tensor in inputs}
+    if named.keys() == {tensor.name for tensor in tensors}:
+        return [named[tensor.name] for tensor in tensors]
+    return inputs
+
+
 def _check_mapping(inputs: Sequence[Tensor], columns: Sequence[str], *, matrix: bool) -> None:
     if not matrix and {t.name for t in inputs} - set(columns):
         raise BundleInvalid(
@@ -226,18 +254,8 @@ def _check_mapping(inputs: Sequence[Tensor], columns: Sequence[str], *, matrix: 
 
 def _shaped(array: Array, tensor: Tensor) -> Array:
     """A column of shape [rows] as the graph's input of one or two dimensions."""
-    out = array.astype(tensor.dtype, copy=False)
+    out = narrowed(array, tensor.dtype, field=lambda place: f"{tensor.name}[{place[0]}]")
     return out.reshape(-1, 1) if len(tensor.shape) == 2 else out
-
-
-def _in_range(matrix: Array, names: Sequence[str]) -> Array:
-    """Refuse a number that the graph's narrower type turned into infinity."""
-    if matrix.dtype.kind == "f" and np.isinf(matrix).any():
-        row, column = np.argwhere(np.isinf(matrix))[0]
-        raise SignatureMismatch(
-            f"{names[column]}[{row}]", expected=f"a {matrix.dtype.name}", got="a number beyond it"
-        )
-    return matrix
 
 
 def _plain(name: str, value: Any) -> Any:
@@ -245,7 +263,15 @@ def _plain(name: str, value: Any) -> Any:
     if isinstance(value, np.ndarray):
         refuse_non_finite(name, value)
         return value.tolist() if value.dtype.kind in "OUS" else np.ascontiguousarray(value)
+    for row in value:
+        refuse_non_finite(name, np.array(list(row.values())))
     return [{str(key): item for key, item in row.items()} for row in value]
+
+
+def _ones(tensor: Tensor) -> Any:
+    """The smallest array a tensor takes: of ones, true, or empty texts."""
+    fill, dtype = ("", "U1") if np.dtype(tensor.dtype).kind in "OU" else (1, tensor.dtype)
+    return np.full([max(size, 1) for size in tensor.shape], fill, dtype).tolist()
 
 
 def _sample(column: Column) -> Any:

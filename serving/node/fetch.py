@@ -33,8 +33,10 @@ def fetch(source: str, manifest: Manifest, into: Path) -> None:
 
 
 def _opener(source: str) -> Copy:
+    if "://" not in source:  # a path may hold what would mean something in an address
+        return _from_files(Path(source))
     parts = urlsplit(source)
-    if parts.scheme in ("", "file"):
+    if parts.scheme == "file":
         return _from_files(Path(unquote(parts.path)))
     if parts.scheme == "s3":
         return _from_s3(parts.netloc, parts.path.strip("/"))
@@ -44,7 +46,7 @@ def _opener(source: str) -> Copy:
 def _from_files(root: Path) -> Copy:
     def copy(name: str, target: Path) -> None:
         path = root / name
-        if path.is_symlink() or not path.is_file():
+        if path.resolve() != root.resolve() / name or not path.is_file():  # no links on the way
             raise BundleInvalid(f"{path}: no such file in the artifact store")
         shutil.copyfile(path, target)
 

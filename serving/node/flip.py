@@ -7,6 +7,7 @@ restart takes the one that clients may already have seen.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import os
@@ -21,6 +22,8 @@ from serving.page import MODELS, Page, Slot, pack
 
 _log = logging.getLogger(__name__)
 _LOOK_SECONDS = 0.005
+# One worker may end for reasons of its own; a second one while loading is the version's fault.
+_LOST_WORKERS = 2
 
 
 class Flipper:
@@ -33,12 +36,14 @@ class Flipper:
         *,
         ready_seconds: float,
         sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         """Take up where the file and the page stand; `path` is the assignments file."""
         self._page = page
         self._path = path
         self._ready_seconds = ready_seconds
         self._sleep = sleep
+        self._clock = clock
         self.assignments = Assignments.read(path)
         self._recover()
 
@@ -62,6 +67,10 @@ class Flipper:
         if held.refused != reason:
             self._write(model, dataclasses.replace(held, refused=reason))
 
+    def again(self, model: str) -> None:
+        """Have workers that could not load what the model holds try again."""
+        self._write(model, dataclasses.replace(self.held(model), refused=""))
+
     def flip(self, aspired: Assignment) -> None:
         """Make `aspired` what answers in every worker, from one instant on.
 
@@ -77,22 +86,20 @@ class Flipper:
             self._write(aspired.model, before)
             raise
         # On disk first: after a crash right behind the flip, the node must not come back lower.
-        after = Held(
-            index=before.index, current=aspired, previous=self._last_other(before, aspired)
-        )
+        # `previous` is always what the page still says: a worker born in between can answer.
+        after = Held(index=before.index, current=aspired, previous=before.current)
         self._replace({**self.assignments.models, aspired.model: after})
         self._page.flip(after.index, aspired.key)
         self._page.announce(self.assignments.generation)
 
-    def _last_other(self, before: Held, aspired: Assignment) -> Assignment | None:
-        """What stays loaded to go back to: what served until now, unless it is the same bytes."""
-        if before.current and before.current.digest != aspired.digest:
-            return before.current
-        return before.previous
-
     def _await_workers(self, generation: int, aspired: Assignment) -> None:
-        """Return when every live worker is ready; one that is late is ended and replaced."""
-        deadline = time.monotonic() + self._ready_seconds
+        """Return when every live worker is ready; one that is late is ended and replaced.
+
+        Workers load in turn, so the time counts anew from each that got ready.
+        """
+        deadline = self._clock() + self._ready_seconds
+        ready: set[tuple[int, int]] = set()
+        loading: set[tuple[int, int]] = set()
         while True:
             live = self._page.live_slots()
             if any(slot.failed >= generation for slot in live):
@@ -100,16 +107,25 @@ class Flipper:
             late = [slot for slot in live if slot.ready < generation]
             if not late:
                 return
-            if time.monotonic() > deadline:
+            now_ready = {slot.process for slot in live if slot.ready >= generation}
+            if now_ready - ready:
+                deadline = self._clock() + self._ready_seconds
+            ready |= now_ready
+            loading = (loading | {slot.process for slot in late}) - ready
+            if len(loading - {slot.process for slot in late}) >= _LOST_WORKERS:
+                raise BundleInvalid(f"workers ended while they loaded v{aspired.version}")
+            if self._clock() > deadline:
                 _end(late, generation)
-                deadline = time.monotonic() + self._ready_seconds
+                deadline = self._clock() + self._ready_seconds
             self._sleep(_LOOK_SECONDS)
 
     def _recover(self) -> None:
         """Bring page and file together after a crash or a restart."""
-        for held in self.assignments.models.values():
-            if held.current and self._page.current(held.index) != pack(held.current.key):
-                self._page.flip(held.index, held.current.key)
+        keys = {h.index: h.current.key for h in self.assignments.models.values() if h.current}
+        for index in range(MODELS):
+            key = keys.get(index)
+            if self._page.current(index) != (pack(key) if key else 0):
+                self._page.flip(index, key)
         if any(held.preparing for held in self.assignments.models.values()):
             self.assignments = Assignments(
                 self.assignments.generation,
@@ -139,4 +155,5 @@ def _end(late: list[Slot], generation: int) -> None:
     """End workers that did not get ready: gunicorn starts others, which load before they accept."""
     for slot in late:
         _log.error("worker %s did not load generation %s in time; ending it", slot.pid, generation)
-        os.kill(slot.pid, signal.SIGKILL)
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(slot.pid, signal.SIGKILL)

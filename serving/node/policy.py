@@ -36,24 +36,28 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What a node knows of one model."""
+    """What a node knows of one model; `damaged` says that the store lost what serves."""
 
     held: Held
     loading: str | None = None
     ready: frozenset[str] = frozenset()
     refusals: Mapping[str, Refusal] = field(default_factory=dict)
+    damaged: bool = False
 
 
 def next_action(snapshot: Snapshot, aspired: Assignment | None, now: float) -> Action:
     """Decide. `ready` are digests in the store that passed their trial on this node."""
     current = snapshot.held.current
-    if aspired is None or (current and aspired.key <= current.key):
+    if aspired is None:
+        return Action.NOTHING
+    newer = current is None or aspired.key > current.key
+    if not newer and not (snapshot.damaged and aspired == current):
         return Action.NOTHING
     refusal = snapshot.refusals.get(aspired.digest)
     if refusal and now < refusal.retry_at:
         return Action.WAIT
     loaded = {a.digest for a in (current, snapshot.held.previous) if a}
-    if aspired.digest in loaded | snapshot.ready:
+    if newer and aspired.digest in loaded | snapshot.ready:
         return Action.FLIP
     return Action.NOTHING if snapshot.loading == aspired.digest else Action.LOAD
 
@@ -61,5 +65,6 @@ def next_action(snapshot: Snapshot, aspired: Assignment | None, now: float) -> A
 def refuse(before: Refusal | None, reason: str, now: float, jitter: float) -> Refusal:
     """The next refusal of a digest: the wait doubles, spread by `jitter` in [0, 1)."""
     attempts = before.attempts + 1 if before else 1
-    wait = min(_FIRST_BACKOFF_SECONDS * 2 ** (attempts - 1), _LAST_BACKOFF_SECONDS)
+    doublings = min(attempts - 1, 30)  # a head that is refused for weeks must not overflow
+    wait = min(_FIRST_BACKOFF_SECONDS * 2**doublings, _LAST_BACKOFF_SECONDS)
     return Refusal(reason, now + wait * (1 + jitter / 2), attempts)

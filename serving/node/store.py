@@ -59,6 +59,7 @@ class NodeStore:
             target.rename(broken)
             shutil.rmtree(broken, ignore_errors=True)
         scratch.rename(target)
+        _sync(self._path)
 
     def prune(self, keep: Collection[str], *, most: int) -> None:
         """Remove the versions used longest ago beyond `most`; those in `keep` always stay."""
@@ -70,11 +71,14 @@ class NodeStore:
 
 
 def _to_disk(directory: Path) -> None:
-    """Flush every file below `directory`, so that the rename never shows empty ones."""
-    for path in directory.rglob("*"):
-        if path.is_file():
-            descriptor = os.open(path, os.O_RDONLY)
-            try:
-                os.fsync(descriptor)
-            finally:
-                os.close(descriptor)
+    """Flush all below `directory`, so that the rename never shows empty files."""
+    for path in (*directory.rglob("*"), directory):
+        _sync(path)
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

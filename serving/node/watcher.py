@@ -52,6 +52,7 @@ class Watcher:
     _refusals: dict[str, dict[str, Refusal]] = field(default_factory=dict)
     _ready: set[str] = field(default_factory=set)
     _loading: dict[str, tuple[str, Future[None]]] = field(default_factory=dict)
+    _damaged: set[str] = field(default_factory=set)
     _revision: int = 0
     _told_at: float = float("-inf")
     _loader: ThreadPoolExecutor = field(
@@ -61,6 +62,8 @@ class Watcher:
     def __post_init__(self) -> None:
         """Requests for models this node is meant to serve wait instead of being unknown."""
         self.flipper.expect(self.models)
+        held = (one.current for one in self.flipper.assignments.models.values())
+        self._damaged = {one.digest for one in held if one and not self.store.holds(one.digest)}
 
     def step(self, now: float) -> None:
         """Look at the ledger, finish what was loading, start or flip what is due."""
@@ -69,6 +72,10 @@ class Watcher:
         for model in list(self._aspired):
             self._act(model, now)
         self._tell(now)
+
+    def close(self) -> None:
+        """Start nothing more; what is being fetched or tried is not waited for."""
+        self._loader.shutdown(wait=False, cancel_futures=True)
 
     @property
     def is_loading(self) -> bool:
@@ -98,6 +105,7 @@ class Watcher:
             loading[0] if loading else None,
             frozenset(self._ready),
             self._refusals.get(model, {}),
+            damaged=entry.digest in self._damaged,
         )
         action = next_action(snapshot, aspired, now)
         if action is Action.LOAD and loading is None:
@@ -123,10 +131,13 @@ class Watcher:
                 continue
             del self._loading[model]
             error = future.exception()
-            if error is None:
-                self._ready.add(digest)
-            else:
+            if error is not None:
                 self._refuse(model, digest, error, now)
+            elif digest in self._damaged:
+                self._damaged.discard(digest)
+                self.flipper.again(model)
+            elif digest == self._aspired[model].digest:
+                self._ready.add(digest)
 
     def _flip(self, entry: Entry, aspired: Assignment, now: float) -> None:
         begun = time.monotonic()
@@ -138,7 +149,8 @@ class Watcher:
             return
         self._refusals.pop(entry.model, None)
         self._ready.discard(entry.digest)
-        _show(aspired)
+        metrics.SWAPS.labels(entry.model, "served").inc()
+        _show(aspired, refused="")
         self._told_at = float("-inf")
         _log.info(
             "%s v%s serves",
@@ -209,7 +221,7 @@ def main() -> None:
     )
     for held in watcher.flipper.assignments.models.values():
         if held.current:
-            _show(held.current)
+            _show(held.current, refused=held.refused)
     bell = Bell(settings.watcher_socket)
     while not stop.is_set():
         page.beat(time.time_ns() // 1_000_000)
@@ -217,6 +229,7 @@ def main() -> None:
         watcher.step(time.monotonic())
         bell.wait(0.02 if watcher.is_loading else settings.poll_seconds)
     bell.close()
+    watcher.close()
 
 
 def _opened(url: str) -> Callable[[], Ledger]:
@@ -241,11 +254,10 @@ def _assignment(entry: Entry) -> Assignment:
     )
 
 
-def _show(assignment: Assignment) -> None:
-    metrics.SWAPS.labels(assignment.model, "served").inc()
+def _show(assignment: Assignment, *, refused: str) -> None:
     metrics.SERVED_SEQ.labels(assignment.model).set(assignment.key.seq)
     metrics.SERVED_VERSION.labels(assignment.model).set(assignment.version)
-    metrics.REFUSED.labels(assignment.model).set(0)
+    metrics.REFUSED.labels(assignment.model).set(1 if refused else 0)
 
 
 if __name__ == "__main__":

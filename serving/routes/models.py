@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime
 from typing import Any
 
-from flask import Blueprint, Response, jsonify
+from flask import Blueprint, Response, jsonify, request
 
 from registry.errors import UnknownModel
 from serving import problems
@@ -31,7 +31,7 @@ def show_model(name: str) -> Response:
     if name not in served:
         known = ", ".join(sorted(served)) or "none yet"
         error = UnknownModel(f"no model {name!r} is served here; there is: {known}")
-        found = problems.problem(error, request_id=trusted_id(None))
+        found = problems.problem(error, request_id=trusted_id(request.headers.get("X-Request-Id")))
         return Response(found.body, found.status.value, dict(found.headers))
     held, serving = served[name]
     body = _short(name, held, serving)

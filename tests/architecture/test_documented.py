@@ -68,7 +68,9 @@ def test_every_key_of_the_gates_file_stands_in_the_gates_page_and_no_other():
 
 def test_every_metric_stands_in_the_metrics_page_and_no_other():
     ours = [value for name, value in vars(metrics).items() if name.isupper()]
-    described = {m.name: m for metric in ours if hasattr(metric, "describe") for m in metric.describe()}
+    described = {
+        m.name: m for metric in ours if hasattr(metric, "describe") for m in metric.describe()
+    }
     assert described, "no metric was found: this test would prove nothing"
     suffix = {"counter": "_total"}
     names = {name + suffix.get(m.type, "") for name, m in described.items()}
@@ -82,7 +84,11 @@ def test_every_metric_of_ours_is_registered_under_its_documented_prefix():
 
 def test_no_tracked_text_names_a_path_outside_the_project():
     outside = re.compile(r"(?<![\w.])/(?:work|root|home)/\w+")
-    texts = [p for folder in ("docs", "registry", "serving", "training", "infra", "benchmarks")
-             for p in (ROOT / folder).rglob("*") if p.suffix in {".py", ".md", ".toml"}]
+    texts = [
+        p
+        for folder in ("docs", "registry", "serving", "training", "infra", "benchmarks")
+        for p in (ROOT / folder).rglob("*")
+        if p.suffix in {".py", ".md", ".toml"}
+    ]
     assert texts
     assert [str(p) for p in texts if outside.search(p.read_text(encoding="utf-8"))] == []

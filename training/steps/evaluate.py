@@ -46,7 +46,7 @@ def evaluate(workload: Workload, job: Job) -> None:
     job.run.log_metrics(flat(evaluation))
     said = verdict(workload.about, evaluation)
     job.workspace.write("verdict.json", {"verdict": said})
-    job.run.set_tags({"baton.verdict": said})
+    job.run.set_tags({"baton.verdict": said, "mlflow.note.content": said})
     job.run.log_artifacts(job.workspace.artifacts)
 
 

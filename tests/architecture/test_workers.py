@@ -1,0 +1,103 @@
+"""A worker imports nothing that can train, unpickle, or reach a registry or a database."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from serving.assignments import Assignments, Held
+from serving.page import Page
+from tests.servingfakes import models
+from tests.servingfakes.forecast import prophet_folder
+from tests.servingfakes.node import ROOT
+from tests.servingfakes.versions import assignment, folder, store
+
+FORBIDDEN = (
+    "mlflow",
+    "prophet",
+    "pandas",
+    "sklearn",
+    "tensorflow",
+    "sqlalchemy",
+    "boto3",
+    "matplotlib",
+)
+WORKER = """
+import json, sys
+from serving.app import create_app
+client = create_app().test_client()
+asked = {
+    "iris": client.post("/models/iris/predict", json={"instances": [[2]]}),
+    "petr4": client.get("/predict/petr4?days=2"),
+    "models": client.get("/models/petr4"), "metrics": client.get("/metrics"),
+    "ready": client.get("/readyz"), "mistake": client.post("/predict", json={"k": 1}),
+}
+exec(sys.argv[1])
+print(json.dumps({
+    "answers": {name: [reply.status_code, reply.text] for name, reply in asked.items()},
+    "modules": sorted(sys.modules),
+}))
+"""
+
+
+@pytest.fixture(scope="module")
+def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home whose store holds an ONNX and a Prophet version, both in Production."""
+    made = tmp_path_factory.mktemp("worker")
+    settings = made / "var"
+    digests = {
+        "iris": store(settings / "store", folder(made / "iris", models.linear(3))),
+        "petr4": store(settings / "store", prophet_folder(made / "petr4")),
+    }
+    held = {
+        name: Held(index=index, current=assignment(digest, 1, model=name))
+        for index, (name, digest) in enumerate(digests.items())
+    }
+    Assignments(1, held).write(settings / "node" / "assignments.json")
+    with Page(settings / "node" / "page") as page:
+        for one in held.values():
+            assert one.current
+            page.flip(one.index, one.current.key)
+        page.announce(1)
+    return settings
+
+
+def run(home: Path, also: str = "") -> tuple[dict[str, tuple[int, str]], list[str]]:
+    """What a fresh worker answered, and the forbidden packages it had imported by then."""
+    done = subprocess.run(
+        [sys.executable, "-c", WORKER, also],
+        cwd=ROOT,
+        env={**os.environ, "BATON_HOME": str(home)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    told = json.loads(done.stdout)
+    packages = {name.partition(".")[0] for name in told["modules"]}
+    return told["answers"], sorted(packages & set(FORBIDDEN))
+
+
+def test_a_worker_that_answered_every_kind_has_imported_nothing_forbidden(home: Path) -> None:
+    answers, imported = run(home)
+    assert {name: status for name, (status, _) in answers.items()} == {
+        "iris": 200,
+        "petr4": 200,
+        "models": 200,
+        "metrics": 200,
+        "ready": 200,
+        "mistake": 400,
+    }
+    assert json.loads(answers["iris"][1])["predictions"] == [[6.0]]
+    assert len(json.loads(answers["petr4"][1])["predictions"]) == 2
+    assert imported == []
+
+
+def test_the_check_sees_a_forbidden_import(home: Path) -> None:
+    assert "sqlalchemy" in run(home, "import sqlalchemy.orm")[1]

@@ -1,0 +1,56 @@
+"""Fixtures that more than one directory of tests uses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from registry.settings import Settings
+from tests.fakes import FakeClock, World
+from tests.mlflow_home import MlflowTemplate
+from tests.postgres import Postgres, PostgresMissing
+
+
+@pytest.fixture
+def clock() -> FakeClock:
+    """A clock that only the test moves."""
+    return FakeClock()
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    """Fakes for everything a change of Production touches."""
+    made = World(tmp_path)
+    yield made
+    made.ledger.close()
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A server of this session's own; where none is installed, skipped on a laptop only."""
+    try:
+        server = Postgres.start()
+    except PostgresMissing as missing:
+        missing.skip_or_fail()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def postgres_url(postgres: Postgres) -> str:
+    """The address of a new, empty database."""
+    return postgres.new_database()
+
+
+@pytest.fixture(scope="session")
+def mlflow_template(tmp_path_factory: pytest.TempPathFactory) -> MlflowTemplate:
+    """An empty MLflow store to copy."""
+    return MlflowTemplate.make(tmp_path_factory.mktemp("mlflow"))
+
+
+@pytest.fixture
+def embedded(mlflow_template: MlflowTemplate, tmp_path: Path) -> Settings:
+    """Settings of a BATON_HOME of this test's own, with an empty MLflow registry in it."""
+    return mlflow_template.copy(tmp_path / "var")

@@ -1,0 +1,42 @@
+"""A ledger in each database it can be kept in."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from registry.settings import Settings
+from registry.sql_ledger import SqlLedger
+
+Open = Callable[[], SqlLedger]
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The address of a database that is not there yet, or is empty."""
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path / 'new' / 'ledger.db'}"
+    given = request.getfixturevalue("postgres_url")
+    return Settings(ledger_url=given).resolved().ledger_url
+
+
+@pytest.fixture
+def open_ledger(url: str) -> Iterator[Open]:
+    """Opens one more connection of a process's own to the same ledger."""
+    opened: list[SqlLedger] = []
+
+    def open_one() -> SqlLedger:
+        opened.append(SqlLedger(url))
+        return opened[-1]
+
+    yield open_one
+    for ledger in opened:
+        ledger.close()
+
+
+@pytest.fixture
+def ledger(open_ledger: Open) -> SqlLedger:
+    """A new ledger."""
+    return open_ledger()

@@ -1,0 +1,1 @@
+"""What the tests of `serving` share: small models, version folders, stand-in workers, a node."""

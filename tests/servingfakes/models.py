@@ -1,0 +1,120 @@
+"""Small ONNX graphs as bytes, each with one property that a test is about."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from onnx import TensorProto, helper, numpy_helper
+
+OPSET = 18
+IR = 9
+_FLOAT = TensorProto.FLOAT
+
+
+def linear(slope: float, offset: float = 0.0, *, columns: int = 1) -> bytes:
+    """`y = x · slope + offset` for `x` float[rows, columns]: tells versions apart."""
+    return _model(
+        [helper.make_node("Mul", ["x", "a"], ["ax"]), helper.make_node("Add", ["ax", "b"], ["y"])],
+        [("x", _FLOAT, ["n", columns])],
+        [("y", _FLOAT, ["n", columns])],
+        {"a": np.float32([slope]), "b": np.float32([offset])},
+    )
+
+
+def classifier(*, columns: int = 4) -> bytes:
+    """A label (int64, 0) and scores (float, x · 0.5) for float[rows, columns]."""
+    return _model(
+        [
+            helper.make_node("ReduceMax", ["x", "axis"], ["top"], keepdims=0),
+            helper.make_node("Cast", ["top"], ["label"], to=TensorProto.INT64),
+            helper.make_node("Mul", ["x", "half"], ["scores"]),
+        ],
+        [("x", _FLOAT, ["n", columns])],
+        [("label", TensorProto.INT64, ["n"]), ("scores", _FLOAT, ["n", columns])],
+        {"half": np.float32([0.5]), "axis": np.int64([1])},
+    )
+
+
+def not_a_number() -> bytes:
+    """`x / 0`: NaN for 0, else infinite."""
+    return _model(
+        [helper.make_node("Div", ["x", "zero"], ["y"])],
+        [("x", _FLOAT, ["n", 1])],
+        [("y", _FLOAT, ["n", 1])],
+        {"zero": np.float32([0.0])},
+    )
+
+
+def endless() -> bytes:
+    """A loop of 2^62 rounds: loads at once and never answers."""
+    body = helper.make_graph(
+        [
+            helper.make_node("Identity", ["go"], ["go_on"]),
+            helper.make_node("Add", ["v", "v"], ["w"]),
+        ],
+        "body",
+        [
+            helper.make_tensor_value_info("i", TensorProto.INT64, []),
+            helper.make_tensor_value_info("go", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("v", _FLOAT, None),
+        ],
+        [
+            helper.make_tensor_value_info("go_on", TensorProto.BOOL, []),
+            helper.make_tensor_value_info("w", _FLOAT, None),
+        ],
+    )
+    return _model(
+        [helper.make_node("Loop", ["rounds", "yes", "x"], ["y"], body=body)],
+        [("x", _FLOAT, ["n", 1])],
+        [("y", _FLOAT, ["n", 1])],
+        {"rounds": np.int64(2**62), "yes": np.bool_(True)},
+    )
+
+
+def greedy(gibibytes: int) -> bytes:
+    """Asks for a tensor of this size as soon as it is run."""
+    return _model(
+        [
+            helper.make_node("Shape", ["x"], ["shape"]),
+            helper.make_node("Mul", ["shape", "much"], ["size"]),
+            helper.make_node("Expand", ["one", "size"], ["big"]),
+            helper.make_node("ReduceSum", ["big"], ["sum"], keepdims=0),
+            helper.make_node("Add", ["x", "sum"], ["y"]),
+        ],
+        [("x", _FLOAT, ["n", 1])],
+        [("y", _FLOAT, ["n", 1])],
+        {"much": np.int64([gibibytes * 2**28, 1]), "one": np.float32([1.0])},
+    )
+
+
+def text_length() -> bytes:
+    """Two named string columns in, one of them out."""
+    return _model(
+        [
+            helper.make_node("Identity", ["city"], ["out"]),
+            helper.make_node("Identity", ["street"], ["other"]),
+        ],
+        [("city", TensorProto.STRING, ["n", 1]), ("street", TensorProto.STRING, ["n", 1])],
+        [("out", TensorProto.STRING, ["n", 1]), ("other", TensorProto.STRING, ["n", 1])],
+        {},
+    )
+
+
+def _model(
+    nodes: Sequence[Any],
+    inputs: Sequence[tuple[str, int, Sequence[Any]]],
+    outputs: Sequence[tuple[str, int, Sequence[Any]]],
+    constants: dict[str, Any],
+) -> bytes:
+    graph = helper.make_graph(
+        nodes,
+        "test",
+        [helper.make_tensor_value_info(*one) for one in inputs],
+        [helper.make_tensor_value_info(*one) for one in outputs],
+        [numpy_helper.from_array(np.asarray(v), name) for name, v in constants.items()],
+    )
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)])
+    made.ir_version = IR
+    return bytes(made.SerializeToString())

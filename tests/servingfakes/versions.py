@@ -1,0 +1,90 @@
+"""Version folders on disk, and their routes, assignments and ledger entries."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from registry.bundle import Golden, Manifest
+from registry.ledger import Door, Draft, Entry, EntryKind, Key, Ledger, Route
+from serving.assignments import Assignment
+from serving.node.store import NodeStore
+
+
+def folder(path: Path, model: bytes, *, files: Mapping[str, str] | None = None) -> Path:
+    """A version as MLflow would keep it: `model.onnx` and whatever else is given."""
+    path.mkdir(parents=True)
+    (path / "model.onnx").write_bytes(model)
+    for name, text in (files or {}).items():
+        (path / name).parent.mkdir(parents=True, exist_ok=True)
+        (path / name).write_text(text, encoding="utf-8")
+    return path
+
+
+def mlmodel(columns: Sequence[Mapping[str, Any]]) -> str:
+    """An `MLmodel` file with a signature of columns."""
+    signature = {"inputs": json.dumps(list(columns)), "outputs": "[]"}
+    return json.dumps({"flavors": {"onnx": {"data": "model.onnx"}}, "signature": signature})
+
+
+def route(path: Path, version: int = 1, *, golden: Golden | None = None) -> Route:
+    """The route to a folder, as the judge would have written it."""
+    hashed = Manifest.of(path)
+    return Route(
+        version=version,
+        created_ms=1,
+        digest=hashed.digest,
+        source=str(path),
+        manifest=Manifest(hashed.files, golden=golden),
+    )
+
+
+def store(node_store: Path, path: Path) -> str:
+    """Put a folder into a node store by hand; returns its digest."""
+    keeper, manifest = NodeStore(node_store), Manifest.of(path)
+    with keeper.incoming() as scratch:
+        for name in manifest.files:
+            target = scratch / "files" / name
+            target.parent.mkdir(parents=True, exist_ok=True)
+            target.write_bytes((path / name).read_bytes())
+        keeper.keep(scratch, manifest)
+    return manifest.digest
+
+
+def assignment(
+    digest: str, seq: int, *, model: str = "iris", version: int | None = None, epoch: int = 1
+) -> Assignment:
+    """A version at its place in the order; its number is its seq unless told otherwise."""
+    return Assignment(
+        model=model, version=version or seq, digest=digest, key=Key(epoch, seq), since_ms=seq
+    )
+
+
+def draft(model: str, to: Route, kind: EntryKind = EntryKind.PROMOTE) -> Draft:
+    """An entry to be appended."""
+    return Draft(
+        model=model, kind=kind, routes=(to,), actor="test", door=Door.COMMAND, reason="a test"
+    )
+
+
+def append(ledger: Ledger, model: str, to: Route) -> Entry:
+    """Make `to` the head of a model."""
+    return ledger.append(draft(model, to), expected=ledger.head(model), at_ms=1_700_000_000_000)
+
+
+def entry(to: Route, seq: int, *, model: str = "iris", revision: int | None = None) -> Entry:
+    """An entry in its place, for ledgers that are fakes."""
+    return Entry(
+        model=model,
+        kind=EntryKind.PROMOTE,
+        routes=(to,),
+        actor="test",
+        door=Door.COMMAND,
+        reason="a test",
+        key=Key(1, seq),
+        revision=revision or seq,
+        at_ms=seq,
+        previous_hash="",
+    )

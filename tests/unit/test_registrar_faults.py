@@ -1,0 +1,164 @@
+"""A registrar among faults, races and other people's registries."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from registry.errors import ForeignLedger, Unreachable
+from registry.model_version import ModelVersion, Stage
+from registry.nudge import Bell
+from registry.promotion import LEDGER_TAG, promote
+from registry.registrar import Registrar
+from tests.fakes import World
+
+
+def test_a_registrar_of_another_ledger_touches_nothing(world: World) -> None:
+    world.click(world.train())
+    world.client.tag_model("iris", LEDGER_TAG, "another")
+    world.client.point("iris", 1)
+    world.client.writes.clear()
+    with pytest.raises(ForeignLedger):
+        world.registrar()
+    assert world.shown() == ([1], 1)
+    assert world.client.writes == []
+
+
+@pytest.mark.parametrize("call", ["models", "recent", "snapshot", "download", "tag", "set_stage"])
+def test_a_click_during_a_fault_is_adopted_once_it_is_over(world: World, call: str) -> None:
+    world.trained_and_served()
+    registrar, second = world.registrar(), world.train()
+    world.click(second)
+    world.client.fail_next(call)
+    with pytest.raises(Unreachable):
+        registrar.step()
+    registrar.step()
+    assert world.shown() == ([2], 2)
+
+
+def test_a_change_that_was_missed_is_found_within_a_minute(world: World) -> None:
+    world.trained_and_served()
+    registrar, second = world.registrar(), world.train()
+    registrar.step()
+    world.client.move("iris", second.version, Stage.PRODUCTION)
+    world.client.fail_next("recent", LookupError("an older page"))
+    with pytest.raises(LookupError):
+        registrar.step()
+    world.clock.sleep(61)
+    registrar.step()
+    assert world.serving() == 2
+
+
+def delete_model(world: World, version: ModelVersion) -> None:
+    """The whole model goes."""
+    world.client.delete_model(version.name)
+
+
+def delete_version(world: World, version: ModelVersion) -> None:
+    """Only the version goes; the model keeps another."""
+    world.train("a")
+    world.client.delete_version(version.name, version.version)
+
+
+@pytest.mark.parametrize("delete", [delete_model, delete_version])
+def test_what_is_deleted_while_it_is_pending_does_not_stop_the_others(
+    world: World, delete: Callable[[World, ModelVersion], None]
+) -> None:
+    gone = world.train("a")
+    promote(world.ports, gone, actor="ada")
+    delete(world, gone)
+    world.click(world.train("b"))
+    world.registrar()
+    assert world.serving("a") == 1, "it goes on serving"
+    assert world.shown("b") == ([1], 1)
+
+
+@pytest.mark.parametrize("delete", [delete_model, delete_version])
+def test_what_is_deleted_while_it_is_judged_does_not_stop_the_others(
+    world: World, delete: Callable[[World, ModelVersion], None]
+) -> None:
+    gone = world.train("a")
+    world.click(gone)
+    world.click(world.train("b"))
+    world.trial.meanwhile = lambda: delete(world, gone)
+    registrar = world.registrar()
+    registrar.step()
+    assert world.shown("b") == ([1], 1)
+
+
+def test_a_model_made_again_is_judged_again(world: World) -> None:
+    world.trained_and_served()
+    registrar = world.registrar()
+    world.client.delete_model("iris")
+    again = world.train()
+    world.click(again)
+    registrar.step()
+    head = world.ledger.head("iris")
+    assert head is not None
+    assert head.route.created_ms == again.created_ms
+
+
+@pytest.mark.parametrize("write", ["set_stage", "set_alias", "tag"])
+def test_a_click_while_another_version_is_drawn_is_not_lost(world: World, write: str) -> None:
+    promote(world.ports, world.train(), actor="ada")
+    second = world.train()
+    world.client.after_next(write, lambda: world.click(second))
+    registrar = world.registrar()
+    registrar.step()
+    assert world.serving() == 2
+    assert world.shown() == ([2], 2)
+
+
+def test_a_head_that_moves_while_a_click_is_judged_wins(world: World) -> None:
+    world.trained_and_served()
+    registrar = world.registrar()
+    second, third = world.train(), world.train()
+    world.click(second)
+    world.trial.meanwhile = lambda: promote(world.ports, third, actor="ada")
+    registrar.step()
+    registrar.step()
+    assert world.serving() == 3
+    assert world.shown() == ([3], 3)
+
+
+def test_it_works_only_while_it_holds_the_lease(world: World, tmp_path: Path) -> None:
+    world.click(world.train())
+    held = {"holder": "another", "now_ms": world.clock.now_ms(), "ttl_ms": 10_000}
+    assert world.ledger.acquire_lease("registrar", **held)
+    rounds = Rounds(tmp_path / "bell", stop_after=2)
+    registrar = Registrar(world.ports, announce=lambda: None)
+    registrar.run(rounds, rounds.stop, poll_seconds=1)
+    assert world.serving() is None
+    world.clock.sleep(11)
+    rounds = Rounds(tmp_path / "bell", stop_after=1)
+    registrar.run(rounds, rounds.stop, poll_seconds=1)
+    assert world.serving() == 1
+
+
+def test_it_goes_on_after_a_fault(world: World, tmp_path: Path) -> None:
+    world.click(world.train())
+    world.client.fail_next("models")
+    rounds = Rounds(tmp_path / "bell", stop_after=2)
+    registrar = Registrar(world.ports, announce=lambda: None)
+    registrar.run(rounds, rounds.stop, poll_seconds=1)
+    assert world.serving() == 1
+    free = {"holder": "another", "now_ms": world.clock.now_ms(), "ttl_ms": 1}
+    assert world.ledger.acquire_lease("registrar", **free), "the lease was given back"
+
+
+class Rounds(Bell):
+    """A bell that does not sleep, and stops its owner after some waits."""
+
+    def __init__(self, path: Path, *, stop_after: int) -> None:
+        super().__init__(path)
+        self.stop = threading.Event()
+        self.left = stop_after
+
+    def wait(self, seconds: float) -> bool:
+        self.left -= 1
+        if self.left <= 0:
+            self.stop.set()
+        return False

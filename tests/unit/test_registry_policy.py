@@ -1,0 +1,108 @@
+"""The gates file: what it says, and what it refuses to mean."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from registry.errors import SettingsError
+from registry.policy import Adoption, GatesFile, MetricRule, Policy
+from registry.settings import PACKAGED_GATES
+
+RULE = '[[models.iris.gates]]\ngate = "bound"\nmetric = "accuracy"\n'
+
+
+def read(tmp_path: Path, text: str) -> GatesFile:
+    """A gates file with this text."""
+    path = tmp_path / "gates.toml"
+    path.write_text(text)
+    return GatesFile.read(path)
+
+
+def test_a_policy_is_read_whole(tmp_path: Path) -> None:
+    text = """
+        [models.iris]
+        adoption = "trust"
+        sources = ["csv", "yahoo"]
+        min_rows = 10
+        max_age_days = 7
+        allow_series_change = true
+        [[models.iris.gates]]
+        gate = "not_worse"
+        metric = "mae"
+        max_ratio = 1
+        report_only = true
+    """
+    policy = read(tmp_path, text).of("iris")
+    assert policy == Policy(
+        adoption=Adoption.TRUST,
+        sources=("csv", "yahoo"),
+        min_rows=10,
+        max_age_days=7,
+        allow_series_change=True,
+        rules=(MetricRule(gate="not_worse", metric="mae", max_ratio=1, report_only=True),),
+    )
+
+
+def test_a_model_without_an_entry_is_judged_by_the_gates_without_numbers(tmp_path: Path) -> None:
+    assert read(tmp_path, "").of("iris") == Policy()
+
+
+def test_the_digest_is_that_of_the_files_bytes(tmp_path: Path) -> None:
+    text = "# changed\n"
+    assert read(tmp_path, text).digest == hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_the_packaged_file_is_understood_and_does_not_take_samples() -> None:
+    policies = GatesFile.read(PACKAGED_GATES).policies
+    assert {"ProphetModel", "iris"} <= policies.keys()
+    for policy in policies.values():
+        assert policy.sources
+        assert "sample" not in policy.sources
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "models = 3",
+        "[model.iris]\nmin_rows = 1",
+        "[models]\niris = 3",
+        "[models.iris]\nmin_row = 1",
+        '[models.iris]\nmin_rows = "many"',
+        "[models.iris]\nmin_rows = true",
+        '[models.iris]\nsources = "csv"',
+        "[models.iris]\nsources = [1]",
+        '[models.iris]\nmax_age_days = "7"',
+        '[models.iris]\nallow_series_change = "no"',
+        '[models.iris]\nadoption = "maybe"',
+        "[models.iris]\ngates = 3",
+        "[models.iris.gates]\ngate = 'bound'",
+        RULE,
+        RULE + 'min = "0.9"',
+        RULE + "min = nan",
+        RULE + "min = true",
+        RULE + 'min = 0.9\nreport_only = "yes"',
+        RULE + "min = 0.9\nmax_ratio = 1",
+        RULE + "min = 0.9\nbaseline = 'naive'",
+        RULE + "minimum = 0.9",
+        RULE.replace("bound", "bounds") + "min = 0.9",
+        RULE.replace("bound", "not_worse") + "min = 0.9",
+        RULE.replace("bound", "beats_baseline") + "min_ratio = 1",
+        RULE.replace('"accuracy"', "3") + "min = 0.9",
+        '[[models.iris.gates]]\ngate = "bound"\nmin = 0.9',
+    ],
+)
+def test_what_is_not_understood_is_refused_instead_of_ignored(tmp_path: Path, text: str) -> None:
+    with pytest.raises(SettingsError, match=r"BATON_GATES.*gates\.toml"):
+        read(tmp_path, text)
+
+
+@pytest.mark.parametrize("content", [None, b"[models", b"\xff"])
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, content: bytes | None) -> None:
+    path = tmp_path / "gates.toml"
+    if content is not None:
+        path.write_bytes(content)
+    with pytest.raises(SettingsError, match=r"BATON_GATES.*gates\.toml"):
+        GatesFile.read(path)

@@ -1,0 +1,99 @@
+"""The checker of swap histories: quiet on a good one, loud on every planted fault."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from tests.integration.checker import Observation, violations
+
+
+def predict(version: str, request: Any) -> Any:
+    """Version n multiplies by n."""
+    return {"1": 1, "2": 2}[version] * request
+
+
+def good() -> list[Observation]:
+    """Six requests, two at a time, over a swap from seq 1 to seq 2."""
+    return [
+        Observation(
+            id=f"r{n}",
+            begun=n,
+            ended=n + 1.5,
+            status=200,
+            version="1" if n < 3 else "2",
+            seq=1 if n < 3 else 2,
+            request=n,
+            answer=n if n < 3 else 2 * n,
+        )
+        for n in range(6)
+    ]
+
+
+def found(history: list[Observation]) -> list[str]:
+    return violations(history, ids=[f"r{n}" for n in range(6)], predict=predict)
+
+
+def changed(number: int, **changes: Any) -> list[Observation]:
+    history = good()
+    history[number] = dataclasses.replace(history[number], **changes)
+    return history
+
+
+def test_a_good_history_holds() -> None:
+    assert found(good()) == []
+
+
+def test_the_order_in_which_a_history_was_written_down_does_not_matter() -> None:
+    assert found(good()[::-1]) == []
+
+
+def test_a_retry_after_a_broken_connection_is_fine() -> None:
+    broken = Observation(id="r2", begun=1.9, ended=2.0, status=0)
+    assert found([broken, *good()]) == []
+
+
+def test_overlapping_requests_may_see_either_side_of_a_swap() -> None:
+    assert found(changed(3, version="1", seq=1, answer=3, begun=2.9)) == []
+
+
+FAULTS: dict[str, tuple[Callable[[], list[Observation]], str]] = {
+    "a lost request": (lambda: good()[1:], "r0: answered 0 times, last status none"),
+    "a failed request": (lambda: changed(1, status=503), "r1: answered 0 times, last status 503"),
+    "a broken connection": (lambda: changed(1, status=0), "r1: answered 0 times, last status 0"),
+    "a redirect": (lambda: changed(1, status=308), "r1: answered 0 times, last status 308"),
+    "a request that was answered twice": (
+        lambda: [*good(), dataclasses.replace(good()[5], begun=9, ended=10)],
+        "r5: answered 2 times",
+    ),
+    "an answer that nobody asked for": (
+        lambda: [*good(), dataclasses.replace(good()[5], id="x")],
+        "x: answered, but never asked",
+    ),
+    "an answer of another version than its header says": (
+        lambda: changed(4, answer=4),
+        "r4: v2 answered 4 to 4, offline it is 8",
+    ),
+    "an answer that is nearly right": (lambda: changed(4, answer=8.000000001), "offline it is 8"),
+    "an answer to another request": (lambda: changed(4, answer=10), "offline it is 8"),
+    "a version that never was": (lambda: changed(4, version="7"), "v7, which never was"),
+    "no version in the header": (lambda: changed(4, version=""), "v, which never was"),
+    "a seq that goes back": (
+        lambda: changed(5, version="1", seq=1, answer=5),
+        "r5: seq 1, though r3 had ended with 2",
+    ),
+    "a seq that goes back on another connection, long after": (
+        lambda: [*good()[:5], dataclasses.replace(good()[0], id="r5", begun=99, ended=100)],
+        "r5: seq 1, though r3 had ended with 2",
+    ),
+}
+
+
+@pytest.mark.parametrize(("plant", "expected"), FAULTS.values(), ids=FAULTS)
+def test_it_fails_on(plant: Callable[[], list[Observation]], expected: str) -> None:
+    complaints = found(plant())
+    assert len(complaints) == 1, complaints
+    assert expected in complaints[0]

@@ -1,0 +1,142 @@
+"""What a node does next about one model: every rule of `policy.next_action` is a row."""
+
+from __future__ import annotations
+
+import pytest
+
+from serving.assignments import Assignment, Held
+from serving.node.policy import Action, Refusal, Snapshot, next_action, refuse
+from tests.servingfakes.versions import assignment
+
+NOW = 100.0
+A1, B2, C3 = (assignment(digest, seq) for seq, digest in enumerate("ABC", start=1))
+REFUSED_B = {"B": Refusal("broken", retry_at=NOW + 1)}
+
+
+def held(
+    current: Assignment | None = None, previous: Assignment | None = None, *, refused: str = ""
+) -> Held:
+    return Held(index=0, current=current, previous=previous, refused=refused)
+
+
+ROWS = {
+    "nothing is aspired: nothing to do": (Snapshot(held(A1)), None, Action.NOTHING),
+    "nothing is held or aspired: nothing to do": (Snapshot(held()), None, Action.NOTHING),
+    "the first version is loaded": (Snapshot(held()), A1, Action.LOAD),
+    "what serves already is left alone": (Snapshot(held(A1)), A1, Action.NOTHING),
+    "the newest wins": (Snapshot(held(A1)), B2, Action.LOAD),
+    "a lower seq is never gone back to": (Snapshot(held(B2)), A1, Action.NOTHING),
+    "a lower seq is never gone back to, even if it is ready": (
+        Snapshot(held(B2), ready=frozenset("A")),
+        A1,
+        Action.NOTHING,
+    ),
+    "a new epoch is newer, however low its seq": (
+        Snapshot(held(C3)),
+        assignment("D", 1, epoch=2),
+        Action.LOAD,
+    ),
+    "an old epoch is older, however high its seq": (
+        Snapshot(held(assignment("A", 1, epoch=2))),
+        assignment("D", 99, epoch=1),
+        Action.NOTHING,
+    ),
+    "the same bytes in a newer entry are a flip": (
+        Snapshot(held(A1)),
+        assignment("A", 2),
+        Action.FLIP,
+    ),
+    "a rollback to the resident version is a flip": (
+        Snapshot(held(B2, A1)),
+        assignment("A", 3),
+        Action.FLIP,
+    ),
+    "a rollback while something else loads is a flip": (
+        Snapshot(held(B2, A1), loading="C"),
+        assignment("A", 4),
+        Action.FLIP,
+    ),
+    "a version that passed its trial is a flip": (
+        Snapshot(held(A1), ready=frozenset("B")),
+        B2,
+        Action.FLIP,
+    ),
+    "a version on its way is not loaded twice": (
+        Snapshot(held(A1), loading="B"),
+        B2,
+        Action.NOTHING,
+    ),
+    "a newer version than the one on its way is to be loaded": (
+        Snapshot(held(A1), loading="B"),
+        C3,
+        Action.LOAD,
+    ),
+    "a refused version waits": (Snapshot(held(A1), refusals=REFUSED_B), B2, Action.WAIT),
+    "a refused version waits even where its files are ready": (
+        Snapshot(held(A1), ready=frozenset("B"), refusals=REFUSED_B),
+        B2,
+        Action.WAIT,
+    ),
+    "the same refused bytes in a newer entry wait too": (
+        Snapshot(held(A1), refusals=REFUSED_B),
+        assignment("B", 9),
+        Action.WAIT,
+    ),
+    "a refused version is tried again when its time is over": (
+        Snapshot(held(A1), refusals={"B": Refusal("broken", retry_at=NOW)}),
+        B2,
+        Action.LOAD,
+    ),
+    "a refusal says nothing about other bytes": (
+        Snapshot(held(A1), refusals=REFUSED_B),
+        C3,
+        Action.LOAD,
+    ),
+    "what serves and is damaged in the store is loaded again": (
+        Snapshot(held(A1), damaged=True),
+        A1,
+        Action.LOAD,
+    ),
+    "what is damaged is not loaded twice": (
+        Snapshot(held(A1), loading="A", damaged=True),
+        A1,
+        Action.NOTHING,
+    ),
+    "what is damaged and cannot be had waits": (
+        Snapshot(held(B2), refusals=REFUSED_B, damaged=True),
+        B2,
+        Action.WAIT,
+    ),
+    "damage is no reason to go back": (Snapshot(held(B2), damaged=True), A1, Action.NOTHING),
+    "back to what serves after a refusal is a flip": (
+        Snapshot(held(A1, refused="v2 refused"), refusals=REFUSED_B),
+        assignment("A", 3),
+        Action.FLIP,
+    ),
+}
+
+
+@pytest.mark.parametrize(("snapshot", "aspired", "expected"), ROWS.values(), ids=ROWS)
+def test_next_action(snapshot: Snapshot, aspired: Assignment | None, expected: Action) -> None:
+    assert next_action(snapshot, aspired, NOW) is expected
+
+
+def test_a_first_refusal_waits_two_seconds_and_keeps_its_reason() -> None:
+    assert refuse(None, "broken", NOW, 0.0) == Refusal("broken", NOW + 2, attempts=1)
+
+
+def test_the_wait_doubles_up_to_five_minutes() -> None:
+    refusal, waits = None, []
+    for _ in range(10):
+        refusal = refuse(refusal, "broken", NOW, 0.0)
+        waits.append(refusal.retry_at - NOW)
+    assert waits == [2, 4, 8, 16, 32, 64, 128, 256, 300, 300]
+
+
+def test_jitter_spreads_nodes_by_up_to_half_of_the_wait() -> None:
+    retries = [refuse(None, "broken", NOW, jitter).retry_at for jitter in (0.0, 0.5, 1.0)]
+    assert retries == [NOW + 2, NOW + 2.5, NOW + 3]
+
+
+def test_many_refusals_never_overflow() -> None:
+    assert refuse(Refusal("", 0, attempts=5000), "broken", NOW, 0.0).retry_at == NOW + 300

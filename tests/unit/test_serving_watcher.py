@@ -1,0 +1,300 @@
+"""The watcher, step by step: a ledger that is a list, trials that are told what to find."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+
+from registry.errors import Unreachable
+from registry.ledger import Entry, Ledger, Route
+from registry.trial import TrialReport
+from serving.assignments import Held
+from serving.node.flip import Flipper
+from serving.node.store import NodeStore
+from serving.node.watcher import Watcher
+from serving.page import Page
+from tests.servingfakes.versions import entry, folder, route
+from tests.servingfakes.workers import FakeLoader, FakeWorker
+
+
+@dataclass
+class FakeLedger:
+    """Heads in a list; may be away."""
+
+    entries: list[Entry] = field(default_factory=list)
+    away: bool = False
+    polls: int = 0
+    told: list[Mapping[str, Any]] = field(default_factory=list)
+
+    def heads(self, *, since: int = 0) -> Sequence[Entry]:
+        self.polls += 1
+        self._reach()
+        heads = {one.model: one for one in self.entries}
+        return [one for one in heads.values() if one.revision > since]
+
+    def write_status(self, node: str, body: Mapping[str, Any], *, at_ms: int) -> None:
+        self._reach()
+        self.told.append(body)
+
+    def _reach(self) -> None:
+        if self.away:
+            raise Unreachable("the ledger is away on purpose")
+
+
+@dataclass
+class FakeTrial:
+    """Passes what is not named; may be held up."""
+
+    refused: set[str] = field(default_factory=set)
+    gate: threading.Event = field(default_factory=threading.Event)
+    tried: list[str] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.gate.set()
+
+    def run(self, root: Path, *, manifest: Any = None, requests: Any = ()) -> TrialReport:
+        self.gate.wait(30)
+        self.tried.append(manifest.digest)
+        bad = manifest.digest in self.refused
+        return TrialReport(ok=not bad, reason="answers NaN" if bad else "")
+
+
+class Node:
+    """A watcher with its ledger, trial, store and one worker; time is a number."""
+
+    def __init__(self, home: Path, *models: str) -> None:
+        self.home, self.now = home, 0.0
+        self.ledger, self.trial, self.page = FakeLedger(), FakeTrial(), Page(home / "page")
+        self.loader = FakeLoader()
+        self.worker = FakeWorker(home, self.loader)
+        self.models = models
+        self.watcher = self.started()
+
+    def started(self) -> Watcher:
+        """A watcher as after a (re)start."""
+        return Watcher(
+            ledger=lambda: cast("Ledger", self.ledger),
+            flipper=Flipper(
+                self.page,
+                self.home / "assignments.json",
+                ready_seconds=60,
+                sleep=lambda _: self.worker.step(),
+            ),
+            store=NodeStore(self.home / "store"),
+            trial=self.trial,
+            models=self.models,
+            keep_versions=2,
+            node="here",
+            jitter=lambda: 0.0,
+        )
+
+    def version(self, number: int) -> Route:
+        path = self.home / f"v{number}"
+        made = path if path.exists() else folder(path, b"model %d" % number)
+        return route(made, number)
+
+    def head(self, to: Route, *, model: str = "iris") -> None:
+        entries = self.ledger.entries
+        seq = 1 + sum(one.model == model for one in entries)
+        entries.append(entry(to, seq, model=model, revision=len(entries) + 1))
+
+    def step(self, *, wait: bool = True) -> None:
+        self.watcher.step(self.now)
+        while wait and self.watcher.is_loading:
+            threading.Event().wait(0.002)
+            self.watcher.step(self.now)
+        self.worker.step()
+
+    def held(self, model: str = "iris") -> Held:
+        return self.watcher.flipper.held(model)
+
+
+@pytest.fixture
+def node(tmp_path: Path) -> Iterator[Node]:
+    made = Node(tmp_path)
+    yield made
+    made.trial.gate.set()
+    made.watcher.close()
+    made.worker.close()
+    made.page.close()
+
+
+def test_the_first_head_is_fetched_tried_stored_and_served(node: Node) -> None:
+    one = node.version(1)
+    node.head(one)
+    node.step()
+    assert node.worker.answers() == (1, one.digest)
+    assert node.trial.tried == [one.digest]
+    assert node.watcher.store.holds(one.digest)
+    assert node.ledger.told[-1]["models"]["iris"] == {"version": 1, "seq": "1.1", "refused": ""}
+
+
+def test_a_poll_is_one_query_whatever_the_number_of_models(node: Node) -> None:
+    for number in range(1, 6):
+        node.head(node.version(number), model=f"m{number}")
+    node.step()
+    polls = node.ledger.polls
+    node.step()
+    assert node.ledger.polls == polls + 1
+    assert node.worker.answers("m5")[1] == node.version(5).digest
+
+
+def test_a_refused_version_leaves_the_old_one_and_is_tried_again_only_when_it_is_time(
+    node: Node,
+) -> None:
+    one, two = node.version(1), node.version(2)
+    node.head(one)
+    node.step()
+    node.trial.refused = {two.digest}
+    node.head(two)
+    node.step()
+    assert node.worker.answers() == (1, one.digest)
+    assert node.held().refused == "v2 refused: answers NaN"
+    assert node.ledger.told[-1]["models"]["iris"]["refused"] == "v2 refused: answers NaN"
+    node.now = 1.9
+    node.step()
+    assert node.trial.tried.count(two.digest) == 1
+    node.now, node.trial.refused = 2.0, set()
+    node.step()
+    assert (node.worker.answers(), node.held().refused) == ((2, two.digest), "")
+
+
+def test_a_version_that_a_worker_cannot_load_is_refused_and_tried_again(node: Node) -> None:
+    one, two = node.version(1), node.version(2)
+    node.head(one)
+    node.step()
+    node.loader.broken = {two.digest}
+    node.head(two)
+    node.step()
+    assert node.worker.answers() == (1, one.digest)
+    assert "a worker could not load v2" in node.held().refused
+    node.now, node.loader.broken = 10.0, ()
+    node.step()
+    assert node.worker.answers() == (2, two.digest)
+    assert node.trial.tried.count(two.digest) == 1, "what is in the store was tried before"
+
+
+def test_a_damaged_source_is_refused_with_its_reason(node: Node) -> None:
+    one = node.version(1)
+    node.head(one)
+    (Path(one.source) / "model.onnx").write_bytes(b"another")
+    node.step()
+    assert "v1 refused: model.onnx: expected sha256" in node.held().refused
+    assert node.trial.tried == []
+
+
+def test_serving_goes_on_while_the_ledger_is_away(node: Node) -> None:
+    one, two = node.version(1), node.version(2)
+    node.head(one)
+    node.step()
+    node.ledger.away = True
+    node.head(two)
+    for node.now in range(86_400):
+        if node.now % 3_600 == 0:
+            node.step()
+    assert node.worker.answers() == (1, one.digest)
+    node.ledger.away = False
+    node.step()
+    assert node.worker.answers() == (2, two.digest)
+
+
+def test_a_rollback_does_not_wait_for_a_version_that_loads(node: Node) -> None:
+    for number in (1, 2):
+        node.head(node.version(number))
+        node.step()
+    node.trial.gate.clear()
+    node.head(node.version(3))
+    node.step(wait=False)
+    assert node.watcher.is_loading
+    node.head(node.version(1))
+    node.step(wait=False)
+    assert node.worker.answers() == (4, node.version(1).digest)
+    node.trial.gate.set()
+    node.step()
+    assert node.worker.answers() == (4, node.version(1).digest), "what loaded late is no head"
+
+
+def test_of_many_promotions_at_once_a_few_are_loaded_and_the_last_one_wins(node: Node) -> None:
+    node.trial.gate.clear()
+    for number in range(1, 101):
+        node.head(node.version(number))
+        node.step(wait=False)
+    node.trial.gate.set()
+    node.step()
+    assert node.worker.answers() == (100, node.version(100).digest)
+    assert len(node.trial.tried) == 2
+
+
+def test_a_watcher_that_starts_again_serves_on_and_loads_nothing_twice(node: Node) -> None:
+    one = node.version(1)
+    node.head(one)
+    node.step()
+    node.watcher.close()
+    node.watcher = node.started()
+    node.step()
+    assert node.worker.answers() == (1, one.digest)
+    assert (node.trial.tried, node.loader.loaded) == ([one.digest], [one.digest])
+
+
+def test_only_the_models_a_node_is_meant_to_serve_are_followed(tmp_path: Path) -> None:
+    node = Node(tmp_path, "iris", "later")
+    node.head(node.version(1), model="iris")
+    node.head(node.version(2), model="other")
+    node.step()
+    assert set(node.worker.manager.models()) == {"iris", "later"}
+    node.watcher.close()
+    node.worker.close()
+    node.page.close()
+
+
+def test_versions_that_nothing_needs_leave_the_store_and_those_in_use_never(node: Node) -> None:
+    for number in range(1, 8):
+        node.head(node.version(number))
+        node.step()
+    kept = {path.name for path in (node.home / "store").iterdir()}
+    assert kept == {node.version(6).digest, node.version(7).digest}
+
+
+def test_a_version_that_was_overtaken_while_it_loaded_does_not_stay_for_ever(node: Node) -> None:
+    node.trial.gate.clear()
+    node.head(node.version(1))
+    node.step(wait=False)
+    node.head(node.version(2))
+    node.trial.gate.set()
+    for number in (3, 4, 5):
+        node.step()
+        node.head(node.version(number))
+    node.step()
+    assert node.version(1).digest not in {path.name for path in (node.home / "store").iterdir()}
+
+
+def test_a_version_in_use_that_was_damaged_on_disk_is_fetched_again(node: Node) -> None:
+    """Else a node that starts with it would never serve it again."""
+    one = node.version(1)
+    node.head(one)
+    node.step()
+    (node.home / "store" / one.digest / "files" / "model.onnx").write_bytes(b"rot")
+    node.watcher.close()
+    node.watcher = node.started()
+    node.worker.close()
+    node.worker = FakeWorker(node.home, FakeLoader(broken={one.digest}))
+    node.worker.loader.broken = ()
+    node.step()
+    assert node.watcher.store.holds(one.digest)
+    assert node.worker.answers() == (1, one.digest)
+
+
+def test_a_status_that_cannot_be_written_is_written_later(node: Node) -> None:
+    node.head(node.version(1))
+    node.step()
+    told = len(node.ledger.told)
+    node.now, node.ledger.away = 6.0, True
+    node.step()
+    node.now, node.ledger.away = 6.1, False
+    node.step()
+    assert len(node.ledger.told) == told + 1
