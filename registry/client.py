@@ -71,8 +71,8 @@ class RegistryClient(Protocol):
     def set_alias(self, name: str, version: int | None) -> None:
         """Point the alias `production` at a version, or take it away."""
 
-    def tag(self, version: ModelVersion, tags: Mapping[str, str]) -> None:
-        """Set tags on a version."""
+    def tag(self, version: ModelVersion, tags: Mapping[str, str | None]) -> None:
+        """Set tags on a version; None takes one away."""
 
     def model_tag(self, name: str, key: str) -> str | None:
         """One tag of a registered model."""
@@ -188,11 +188,15 @@ class MlflowRegistry:
             else:
                 self._client.set_registered_model_alias(name, PRODUCTION_ALIAS, str(version))
 
-    def tag(self, version: ModelVersion, tags: Mapping[str, str]) -> None:
+    def tag(self, version: ModelVersion, tags: Mapping[str, str | None]) -> None:
         """See `RegistryClient.tag`."""
         with reaching(self._tracking_uri, missing=("version", str(version))):
             for key, value in tags.items():
-                self._client.set_model_version_tag(version.name, str(version.version), key, value)
+                where = (version.name, str(version.version), key)
+                if value is None:
+                    self._client.delete_model_version_tag(*where)
+                else:
+                    self._client.set_model_version_tag(*where, value)
 
     def model_tag(self, name: str, key: str) -> str | None:
         """See `RegistryClient.model_tag`."""

@@ -1,7 +1,7 @@
 """Logs as one JSON object a line, with the fields a call adds: request id, model, version, seq.
 
-They are given as `extra={…}` where the line is written. Long-running processes call `to_json()` once
-at start; commands leave logging to the terminal.
+They are given as `extra={…}` where the line is written. Long-running processes call `to_json()`
+once at start; commands leave logging to the terminal.
 """
 
 from __future__ import annotations

@@ -8,6 +8,7 @@ Called by the commands and the registrar.
 from __future__ import annotations
 
 import dataclasses
+import datetime
 import itertools
 import json
 import tempfile
@@ -34,6 +35,8 @@ from registry.trial import Trial, TrialReport
 
 LEDGER_TAG = "baton.ledger"
 KIND_TAG = "baton.kind"
+REJECTED_TAG = "baton.rejected"
+MAX_TAG = 4000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +77,8 @@ def promote(
     """Judge `version` and, if the gates pass, make it what serves.
 
     Raises GatesRefused with the report's reason (Production untouched), LostRace if the head moved
-    meanwhile. Promoting what already serves judges it again and appends nothing.
+    meanwhile. Promoting what already serves judges it again, and appends nothing unless it was
+    taken out of Production by hand since.
     """
     claim(ports, version.name)
     head = ports.ledger.head(version.name)
@@ -88,7 +92,7 @@ def promote(
         ports.client.set_stage(version, stage, archive_others=False)
         tag_promoted(ports, version, stage=stage, actor=actor, at_ms=judged.report.at_ms)
         return Promoted(judged.report, None)
-    if head and same_version(head.route, judged.route):
+    if head and same_version(head.route, judged.route) and _shown(ports, head):
         return Promoted(judged.report, head)
     draft = Draft(
         model=version.name,
@@ -193,11 +197,11 @@ def publish(ports: Ports, version: ModelVersion, report: PromotionReport) -> str
     }
     folder = f"baton/{version.name}/v{version.version}"
     ports.client.log_report(version, files, folder)
-    tags = {
+    tags: dict[str, str | None] = {
         "baton.gates": "passed" if report.passed else "refused",
         "baton.report": number,
         "baton.digest": report.digest,
-        "baton.rejected": "" if report.passed else report.reason[:4000],
+        REJECTED_TAG: None if report.passed else report.reason[:MAX_TAG],
     }
     ports.client.tag(version, tags)
     return number
@@ -219,7 +223,9 @@ def tag_promoted(
     ports: Ports, version: ModelVersion, *, stage: Stage, actor: str, at_ms: int
 ) -> None:
     """The tags people look for on a version in MLflow."""
-    tags = {"promoted_to": stage.value, "promoted_at": str(at_ms), "promoted_by": actor}
+    when = datetime.datetime.fromtimestamp(at_ms / 1000, datetime.UTC)
+    at = when.isoformat(timespec="seconds")
+    tags = {"promoted_to": stage.value, "promoted_at": at, "promoted_by": actor}
     ports.client.tag(version, tags)
 
 
@@ -230,6 +236,13 @@ def same_version(one: Route, other: Route) -> bool:
         other.created_ms,
         other.digest,
     )
+
+
+def _shown(ports: Ports, head: Entry) -> bool:
+    """Whether MLflow shows `head`, or will once its projection is done."""
+    if head.snapshot is None:
+        return True
+    return head.route.version in ports.client.snapshot(head.model).production
 
 
 def is_version(route: Route, version: ModelVersion) -> bool:

@@ -26,7 +26,7 @@ from registry.model_version import ModelVersion
 from registry.nudge import Bell
 from registry.policy import Adoption
 from registry.projection import Lease, project, restore
-from registry.promotion import Ports, is_version, promote
+from registry.promotion import MAX_TAG, REJECTED_TAG, Ports, is_version, promote
 
 _log = logging.getLogger(__name__)
 _RECENT = 100
@@ -135,7 +135,7 @@ class Registrar:
             raise  # not the version's fault; another ledger's registry least of all
         except BatonError as error:
             _log.warning("refused %s, put back: %s", version, error)
-            self._ports.client.tag(version, {"baton.rejected": str(error)[:4000]})
+            self._ports.client.tag(version, {REJECTED_TAG: str(error)[:MAX_TAG]})
             restore(self._ports, version.name, before)
             return
         _log.info("adopted %s", version, extra={"seq": str(promoted.entry and promoted.entry.key)})
@@ -149,7 +149,7 @@ class Registrar:
         numbers = " and ".join(f"v{v.version}" for v in versions)
         for version in versions:
             reason = f"stage Production and alias production were moved to {numbers}"
-            self._ports.client.tag(version, {"baton.rejected": reason})
+            self._ports.client.tag(version, {REJECTED_TAG: reason})
         restore(self._ports, model, before)
 
     def _accept(self, model: str, head: Entry | None, now: Snapshot) -> None:

@@ -121,8 +121,8 @@ def test_tags_are_added_and_replaced(backend: Backend, source: Path) -> None:
     version = backend.register("iris", source)
     long = "é" * 4000
     backend.client.tag(version, {"baton.rejected": long, "promoted_by": "ada"})
-    backend.client.tag(version, {"baton.rejected": ""})
-    assert backend.client.version("iris").tags == {"baton.rejected": "", "promoted_by": "ada"}
+    backend.client.tag(version, {"baton.rejected": None, "never.set": None})
+    assert backend.client.version("iris").tags == {"promoted_by": "ada"}
     backend.client.tag(version, {"baton.rejected": long})
     assert backend.client.version("iris").tags["baton.rejected"] == long
 

@@ -109,11 +109,12 @@ class FakeRegistry:
         self.point(name, version)
         self._written("set_alias", name, version)
 
-    def tag(self, version: ModelVersion, tags: Mapping[str, str]) -> None:
+    def tag(self, version: ModelVersion, tags: Mapping[str, str | None]) -> None:
         """See `RegistryClient.tag`."""
         self._reached("tag")
         held = self._held(version.name, version.version)
-        self._replace(held, tags={**held.tags, **tags})
+        merged = {**held.tags, **tags}
+        self._replace(held, tags={key: value for key, value in merged.items() if value is not None})
         self._written("tag", version.name, version.version, dict(tags))
 
     def model_tag(self, name: str, key: str) -> str | None:
