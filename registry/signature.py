@@ -81,7 +81,8 @@ class Column:
         if not set(map(type, values)) <= taken:
             values = self._with_missing(values, field)
         try:
-            array: Array = np.array(values, dtype=_DTYPES[self.type])
+            with np.errstate(over="ignore"):
+                array: Array = np.array(values, dtype=_DTYPES[self.type])
         except (ValueError, OverflowError) as error:
             raise SignatureMismatch(field, expected=self.type, got=str(error)) from error
         if array.dtype.kind == "f" and np.isinf(array).any():

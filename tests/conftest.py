@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +13,18 @@ from registry.settings import Settings
 from tests.fakes import FakeClock, World
 from tests.mlflow_home import MlflowTemplate
 from tests.postgres import Postgres, PostgresMissing
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _unmoved_mlflow() -> Iterator[None]:
+    """Whatever a module told MLflow ends with it: MLflow writes its URIs into the environment."""
+    before = dict(os.environ)
+    yield
+    if mlflow := sys.modules.get("mlflow"):
+        mlflow.set_tracking_uri(None)
+        mlflow.set_registry_uri(None)
+    os.environ.clear()
+    os.environ.update(before)
 
 
 @pytest.fixture
