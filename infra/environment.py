@@ -7,6 +7,7 @@ into a corner of `.venv` if the machine has none.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -31,17 +32,20 @@ def main(group: str = "dev") -> int:
         known = ", ".join(sorted(path.stem for path in lock.parent.glob("*.txt")))
         sys.stderr.write(f"unknown group {group!r}; there is: {known}\n")
         return 2
-    wanted = hashlib.sha256(lock.read_bytes() + sys.version.encode()).hexdigest()
-    if STAMP.is_file() and STAMP.read_text(encoding="utf-8") == wanted:
+    wanted = [sys.version, hashlib.sha256(lock.read_bytes()).hexdigest()]
+    found = json.loads(STAMP.read_text(encoding="utf-8")) if STAMP.is_file() else ["", ""]
+    if found == wanted:
         return 0
     sys.stderr.write(f"installing {lock.relative_to(ROOT)} into .venv …\n")
-    venv.create(VENV, with_pip=False)
+    STAMP.unlink(missing_ok=True)
+    if found[0] != sys.version:
+        venv.create(VENV, clear=True)
     python = VENV / "bin" / "python"
     command = [_uv(), "pip", "sync", "--compile-bytecode", "--require-hashes", "-p", str(python)]
     # Everything is named and hashed in the lock; where it comes from is the machine's business.
     done = subprocess.run([*command, str(lock)], cwd=ROOT, check=False)  # noqa: S603 - our own list
     if done.returncode == 0:
-        STAMP.write_text(wanted, encoding="utf-8")
+        STAMP.write_text(json.dumps(wanted), encoding="utf-8")
     return done.returncode
 
 
