@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import functools
 import shutil
 import tempfile
@@ -15,6 +16,7 @@ from training.tracking import Tracking
 def _template() -> Path:
     """An empty store, made once for the whole test session."""
     home = Path(tempfile.mkdtemp(prefix="baton-template-"))
+    atexit.register(shutil.rmtree, home, ignore_errors=True)
     settings = Settings(home=home).resolved()
     Tracking(settings).client.search_experiments()
     return home / "mlflow.db"

@@ -266,11 +266,10 @@ def test_a_tracking_server_that_is_gone_is_unreachable(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("trained", ["iris"], indirect=True)
 def test_a_graph_that_answers_otherwise_is_refused(trained: Setting) -> None:
     """Parity is checked, not assumed."""
     bundle = Bundle.open(trained.version)
-    if bundle.engine != "onnx":
-        pytest.skip("no ONNX in this workload")
     assert bundle.golden is not None
     request = bundle.golden.examples[-1]
     rows = request["request"]["dataframe_split"]["data"]
