@@ -22,7 +22,7 @@ from registry.errors import GatesRefused, UnknownName, UsageError
 from registry.ledger import Entry
 from registry.model_version import Stage
 from registry.nudge import Bell, knock
-from registry.process import die_with_parent, free_port
+from registry.process import cannot_listen, die_with_parent
 from registry.projection import settle
 from registry.promotion import Ports, promote, rollback
 from registry.settings import Settings, variable
@@ -195,8 +195,8 @@ def mlflow_command(port: int) -> None:
     settings = Settings.read()
     if not settings.tracking_uri.startswith("sqlite"):
         raise UsageError(f"the registry has a server of its own: {settings.tracking_uri}")
-    if not free_port(port):
-        raise UsageError(f"port {port} is taken: name another with PORT=…")
+    if (why := cannot_listen("127.0.0.1", port)) is not None:
+        raise UsageError(f"port {port}: {why}; name another with PORT=…")
     settings.artifacts_dir.mkdir(parents=True, exist_ok=True)
     address = f"http://127.0.0.1:{port}/#/experiments?workflowType=machine_learning"
     out.print(f"MLflow: {address} (Ctrl-C ends it)", soft_wrap=True)

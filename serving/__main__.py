@@ -23,7 +23,7 @@ from typing import IO
 
 from registry import log
 from registry.errors import BatonError, SettingsError
-from registry.process import die_with_parent
+from registry.process import cannot_listen, die_with_parent
 from registry.settings import Settings
 from serving.metrics import MULTIPROCESS_VARIABLE
 
@@ -88,6 +88,7 @@ def main() -> int:
     try:
         settings = Settings.read()
         log.to_json(settings.log_level)
+        _address(settings.bind)
         lock = _only_node(settings)
     except BatonError as error:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
@@ -144,6 +145,15 @@ def _children(settings: Settings) -> list[Child]:
         registrar = [python, "-m", "registry", "registrar"]
         children.append(Child("registrar", registrar, niceness=_BACKGROUND))
     return children
+
+
+def _address(bind: str) -> None:
+    """Refuse an address that gunicorn would fail to listen on, again and again."""
+    host, _, port = bind.rpartition(":")
+    if not host or not port.isdigit():
+        raise SettingsError(f"BATON_BIND: expected host:port, as 127.0.0.1:8000, got {bind!r}")
+    if (why := cannot_listen(host.strip("[]"), int(port))) is not None:
+        raise SettingsError(f"BATON_BIND: {bind}: cannot listen there: {why}")
 
 
 def _only_node(settings: Settings) -> IO[str]:
