@@ -11,6 +11,7 @@ import itertools
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -23,6 +24,7 @@ from rich.table import Table
 
 from benchmarks.load import OpenLoop, Sample, percentile, went_back
 from benchmarks.node import CommandFailed, Node, free_port
+from registry.process import die_with_parent
 
 HOME = Path("var/demo")
 RATE = 60.0
@@ -246,14 +248,17 @@ def _keep(node: Node) -> None:
         [sys.executable, "-m", "registry", "mlflow", "--port", str(port)],
         env=node.environ,
         start_new_session=True,
+        preexec_fn=die_with_parent,  # noqa: PLW1509 - no threads are left here
     )
     console.print(
         f"\nserver {node.url('/models')}\n"
         f"MLflow http://127.0.0.1:{port}/#/experiments?workflowType=machine_learning\n"
         "Ctrl-C ends both"
     )
-    with contextlib.suppress(KeyboardInterrupt):
-        signal.pause()
+    stop = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: stop.set())
+    stop.wait()
     mlflow.terminate()
     mlflow.wait(timeout=30)
 

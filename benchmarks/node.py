@@ -17,6 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from registry.process import die_with_parent
+
 ROOT = Path(__file__).resolve().parents[1]
 GATES = Path(__file__).with_name("gates.toml")
 
@@ -70,6 +72,7 @@ class Node:
                 stdout=sink,
                 stderr=sink,
                 start_new_session=True,
+                preexec_fn=die_with_parent,  # noqa: PLW1509 - no threads yet
             )
             try:
                 yield server
