@@ -32,6 +32,7 @@ FOLDER = "baton"
 # MLflow writes this one into a version's folder when it registers it: not part of what was logged.
 _NOT_HASHED = frozenset({"registered_model_meta"})
 _MAX_METADATA_BYTES = 16 * 1024 * 1024
+_MAX_YAML_ALIASES = 16
 KINDS = ("tabular", "forecast", "image")
 
 
@@ -196,6 +197,20 @@ def _engine(own: Mapping[str, Any], flavours: Mapping[str, Any], root: Path) -> 
     return "runner", "MLmodel"
 
 
+def refuse_links(root: Path) -> None:
+    """Raise BundleInvalid for whatever below `root` leads to bytes kept elsewhere.
+
+    For a directory that is about to be copied: a copy would hold what a link points to. A copy
+    itself may have several names (a backup by hard links): its bytes are checked by their digests.
+    Nothing is there for an address that is not one of this machine.
+    """
+    for path in _files(root) if root.is_dir() else ():
+        if (names := path.stat().st_nlink) > 1:
+            raise BundleInvalid(
+                f"{path.relative_to(root)}: a hard link ({names} names): register a copy of it"
+            )
+
+
 def _inside(root: Path, name: str) -> Path:
     """The file `name` of the directory; a path that leaves it is refused."""
     path = (root / name).resolve()
@@ -243,10 +258,20 @@ def _json(path: Path) -> Any:
 
 def _yaml(path: Path) -> dict[str, Any]:
     text = _text(path)
+    if text is None:
+        return {}
     try:
-        data = {} if text is None else yaml.safe_load(text)
+        _refuse_bomb(text)
+        data = yaml.safe_load(text)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise BundleInvalid(f"{path.name}: not YAML: {error}") from error
     if not isinstance(data, dict):
         raise BundleInvalid(f"{path.name}: expected a mapping, got {type(data).__name__}")
     return data
+
+
+def _refuse_bomb(text: str) -> None:
+    """Raise ValueError for YAML whose aliases of aliases unfold to more than any memory holds."""
+    aliases = sum(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text))
+    if aliases > _MAX_YAML_ALIASES:
+        raise ValueError(f"{aliases} aliases, at most {_MAX_YAML_ALIASES} are read")

@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from registry.bundle import refuse_links
 from registry.errors import BundleInvalid, StepFailed, UnknownName, Unreachable
 from registry.ledger import Snapshot
 from registry.model_version import ModelVersion, Stage
@@ -60,7 +61,7 @@ class RegistryClient(Protocol):
         """The address of the version's files, as nodes fetch them."""
 
     def download(self, version: ModelVersion, into: Path) -> None:
-        """Copy the version's files into the empty directory `into`."""
+        """Copy the version's files into the empty directory `into`; links are refused."""
 
     def run_metrics(self, version: ModelVersion) -> Mapping[str, float]:
         """Metrics of the run that made the version; empty if there is none."""
@@ -146,10 +147,12 @@ class MlflowRegistry:
             )
 
     def download(self, version: ModelVersion, into: Path) -> None:
-        """See `RegistryClient.download`."""
+        """See `RegistryClient.download`; MLflow itself would copy what a link points to."""
         import mlflow.artifacts  # noqa: PLC0415 - slow; see the module's docstring
+        from mlflow.utils.file_utils import local_file_uri_to_path  # noqa: PLC0415 - as above
 
         source = self.source(version)
+        refuse_links(Path(local_file_uri_to_path(source)))
         with tempfile.TemporaryDirectory(dir=into.parent) as scratch:
             try:
                 with reaching(self._tracking_uri, missing=("artifact", source)):

@@ -21,7 +21,8 @@
     │   ├── RequestTooLarge       bytes, rows or horizon over the limit
     │   └── UnsupportedMediaType
     ├── NotReady              nothing is loaded for this model yet
-    └── NotFinite             a model answered NaN or Infinity
+    ├── NotFinite             a model answered NaN or Infinity
+    └── WrongShape            a model answered another number of rows than it was asked
 
 A message names the thing, what was expected, what came, and what to do. The tree knows no HTTP
 (`serving/problems.py` has that table) and no exit codes (`registry/console.py` has that one).
@@ -139,3 +140,7 @@ class NotReady(BatonError):
 
 class NotFinite(BatonError):
     """A model answered NaN or Infinity; such an answer is never sent."""
+
+
+class WrongShape(BatonError):
+    """A model answered another number of rows than it was asked; such an answer is never sent."""

@@ -113,6 +113,18 @@ def golden(candidate: Candidate, _current: Current | None, _policy: Policy) -> I
         yield GateResult("golden", Status.SKIPPED, "golden examples reproduced", got)
 
 
+def latency(candidate: Candidate, _current: Current | None, policy: Policy) -> Iterator[GateResult]:
+    """It answers fast enough; judged here once, and not again on the nodes."""
+    if not policy.max_latency_ms:
+        return
+    expected = f"a golden request answered in ≤ {policy.max_latency_ms:g} ms"
+    if not candidate.trial.ok:
+        yield GateResult("latency", Status.SKIPPED, expected, "the trial failed")
+        return
+    took = candidate.trial.latency_ms
+    yield _result("latency", took <= policy.max_latency_ms, expected, f"{took:.2f} ms (median)")
+
+
 def signature(
     candidate: Candidate, current: Current | None, _policy: Policy
 ) -> Iterator[GateResult]:
@@ -212,6 +224,7 @@ GATES: Final[Mapping[str, Gate]] = {
         complete,
         servable,
         golden,
+        latency,
         signature,
         source,
         rows,

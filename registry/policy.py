@@ -53,6 +53,7 @@ class Policy:
     sources: tuple[str, ...] = ()
     min_rows: int = 0
     max_age_days: float = 0
+    max_latency_ms: float = 0
     allow_series_change: bool = False
     rules: tuple[MetricRule, ...] = ()
 

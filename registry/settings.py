@@ -81,6 +81,25 @@ class Settings:
         env="MLFLOW_REGISTRY_URI",
         secret=True,
     )
+    tracking_username: str = _setting(
+        "",
+        "name",
+        "Who a node is to an MLflow server that serves artifacts.",
+        env="MLFLOW_TRACKING_USERNAME",
+    )
+    tracking_password: str = _setting(
+        "",
+        "text",
+        "The password to that name.",
+        env="MLFLOW_TRACKING_PASSWORD",
+        secret=True,
+    )
+    s3_endpoint: str = _setting(
+        "",
+        "URL",
+        "Where `s3://` artifacts are. Default: boto3's own.",
+        env="MLFLOW_S3_ENDPOINT_URL",
+    )
     experiment_name: str = _setting(
         "",
         "name",

@@ -75,11 +75,15 @@ class Trial(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class SubprocessTrial:
-    """The real thing: a child with a memory limit, a time limit and, where possible, no network."""
+    """The real thing: a child with a memory limit, a time limit and, where possible, no network.
+
+    `module` is what the child runs; tests put a child there that crashes as no file could make it.
+    """
 
     seconds: float
     memory_mb: int
     engines: tuple[str, ...]
+    module: str = "serving.trial"
 
     def run(
         self,
@@ -108,7 +112,7 @@ class SubprocessTrial:
 
     def _spawn(self, arguments: Sequence[str]) -> TrialReport | None:
         """Run the child; a report only if it could not write one itself."""
-        command = [sys.executable, "-m", "serving.trial", *arguments]
+        command = [sys.executable, "-m", self.module, *arguments]
         try:
             done = subprocess.run(  # noqa: S603 - our own module, no shell
                 command, cwd=_ROOT, capture_output=True, timeout=self.seconds, check=False

@@ -48,6 +48,10 @@ class Servable:
         """Answer one request; raises RequestError for the client's mistakes, NotFinite."""
         return self._kind.predict(body)
 
+    def repeat(self, body: Mapping[str, Any]) -> None:
+        """Ask the rows of `body` twice over; raises WrongShape if not all are answered."""
+        self._kind.repeat(body)
+
     def synthetic(self) -> Mapping[str, Any]:
         """A request that fits."""
         return self._kind.synthetic()

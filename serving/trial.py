@@ -51,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     die_with_parent(signal.SIGKILL)
     os.nice(_BACKGROUND)
     order = _order(given.order)
-    isolation = _isolate(int(order["memory_mb"]))
+    isolation = isolate(int(order["memory_mb"]))
     report = {"isolation": isolation, **_report(given.directory, order)}
     text = orjson.dumps(report, option=orjson.OPT_SERIALIZE_NUMPY)
     if given.report:
@@ -88,6 +88,7 @@ def _tried(root: Path, order: Mapping[str, Any]) -> dict[str, Any]:
     load_ms = (time.perf_counter() - begun) * 1000
     golden, source = _golden(servable, root)
     worst = servable.check(golden)
+    servable.repeat(golden.examples[0]["request"])
     signature = servable.signature
     return {
         "engine": servable.engine,
@@ -134,8 +135,11 @@ def _memory_mb() -> float:
     return int(kibibytes) / 1024
 
 
-def _isolate(memory_mb: int) -> str:
-    """Limit memory and take the network away; says what was to be had."""
+def isolate(memory_mb: int) -> str:
+    """Limit this process's memory and take its network away, loopback too; says what was to be had.
+
+    `network namespace`, or `none` where the kernel allows no new one.
+    """
     resource.setrlimit(resource.RLIMIT_AS, (memory_mb * _MIB, memory_mb * _MIB))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     flags = _CLONE_NEWNET if os.geteuid() == 0 else _CLONE_NEWUSER | _CLONE_NEWNET

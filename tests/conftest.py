@@ -11,8 +11,10 @@ import pytest
 
 from registry.settings import Settings
 from tests.fakes import FakeClock, World
+from tests.missing import ServiceMissing
 from tests.mlflow_home import MlflowTemplate
-from tests.postgres import Postgres, PostgresMissing
+from tests.postgres import Postgres
+from tests.seaweed import Seaweed
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -46,7 +48,7 @@ def postgres() -> Iterator[Postgres]:
     """A server of this session's own; where none is installed, skipped on a laptop only."""
     try:
         server = Postgres.start()
-    except PostgresMissing as missing:
+    except ServiceMissing as missing:
         missing.skip_or_fail()
     yield server
     server.stop()
@@ -56,6 +58,17 @@ def postgres() -> Iterator[Postgres]:
 def postgres_url(postgres: Postgres) -> str:
     """The address of a new, empty database."""
     return postgres.new_database()
+
+
+@pytest.fixture(scope="session")
+def seaweed() -> Iterator[Seaweed]:
+    """A real S3 server of this session's own; where none is installed, skipped on a laptop only."""
+    try:
+        server = Seaweed.start()
+    except ServiceMissing as missing:
+        missing.skip_or_fail()
+    yield server
+    server.stop()
 
 
 @pytest.fixture(scope="session")

@@ -10,26 +10,20 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NoReturn
 
 import psycopg2
 import pytest
+
+from tests.missing import ServiceMissing
 
 _BINARIES = "/usr/lib/postgresql/*/bin"
 _PATIENCE_SECONDS = 30
 
 
-class PostgresMissing(Exception):
-    """No server can be started on this machine; the message says why."""
-
-    def skip_or_fail(self, environ: Mapping[str, str] = os.environ) -> NoReturn:
-        """A missing service skips on a laptop and fails in CI."""
-        if environ.get("CI"):
-            pytest.fail(f"CI is set, and {self}", pytrace=False)
-        pytest.skip(str(self))
+class PostgresMissing(ServiceMissing):
+    """No PostgreSQL can be started here."""
 
 
 @dataclass

@@ -12,8 +12,13 @@ from typing import Any, Self
 
 import numpy as np
 import onnxruntime as ort
+from onnxruntime.capi.onnxruntime_pybind11_state import (
+    Fail,
+    InvalidArgument,
+    RuntimeException,
+)
 
-from registry.errors import BundleInvalid
+from registry.errors import BundleInvalid, SignatureMismatch
 from registry.signature import Tensor
 
 _NUMPY_TYPES = {
@@ -32,6 +37,16 @@ _NUMPY_TYPES = {
     "string": "object",
 }
 _ERRORS_ONLY = 3
+_OUT_OF_MEMORY = "Failed to allocate memory"
+_MAX_CAUSE = 400
+_NOISE = (
+    r"^\[ONNXRuntimeError\] : \d+ : \w+ : ",
+    r"^Load model from .* failed: ?",
+    r"^.*Status Message: ",
+    r"^(?:Error: )?\S+\.(?:h|cc):\d+ ",
+    r"^.* was false\. ",
+    r"^void .*\) (?=ONNX Runtime )",
+)
 
 
 class OnnxEngine:
@@ -55,12 +70,41 @@ class OnnxEngine:
                 str(path), sess_options=options, providers=["CPUExecutionProvider"]
             )
         except Exception as error:  # ONNX Runtime has a class an error code and no common base
-            raise BundleInvalid(f"{path.name}: ONNX Runtime cannot load it: {error}") from error
+            raise BundleInvalid(
+                f"{path.name}: ONNX Runtime cannot load it: {_cause(error)}"
+            ) from error
         return cls(session)
 
     def run(self, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
-        """One array an input, by name; each output as an array, or a list of mappings."""
-        return dict(zip(self.outputs, self._session.run(None, inputs), strict=True))
+        """One array an input, by name; each output as an array, or a list of mappings.
+
+        Raises SignatureMismatch for values the graph does not take although its inputs' shapes do:
+        an index out of range, an inner dimension that it leaves free and then cannot multiply.
+        """
+        try:
+            answers = self._session.run(None, inputs)
+        except (InvalidArgument, Fail, RuntimeException) as error:
+            if not self._is_about(inputs, error):
+                raise
+            names = ", ".join(t.name for t in self.inputs)
+            given = ", ".join(str(list(np.shape(array))) for array in inputs.values())
+            taken = ", ".join(map(str, self.inputs))
+            raise SignatureMismatch(
+                names, expected=f"values for {taken}", got=f"shape {given}", detail=_cause(error)
+            ) from error
+        return dict(zip(self.outputs, answers, strict=True))
+
+    def _is_about(self, inputs: Mapping[str, Any], error: Exception) -> bool:
+        """Whether what was fed is to blame.
+
+        ONNX Runtime says so for what it checks itself; a kernel's dimension mismatch is a plain
+        failure, and is the request's where a dimension beyond the rows is the request's choice.
+        """
+        if isinstance(error, InvalidArgument):
+            return True
+        return _OUT_OF_MEMORY not in str(error) and any(
+            -1 in tensor.shape[1:] for tensor in self.inputs if tensor.name in inputs
+        )
 
 
 def _tensor(node: Any) -> Tensor:
@@ -70,3 +114,11 @@ def _tensor(node: Any) -> Tensor:
         raise BundleInvalid(f"input {node.name!r}: expected a tensor, got {node.type}")
     shape = tuple(size if isinstance(size, int) else -1 for size in node.shape)
     return Tensor(node.name, np.dtype(_NUMPY_TYPES[kind[1]]).name, shape)
+
+
+def _cause(error: Exception) -> str:
+    """ONNX Runtime's message without its status codes, source files, functions and our paths."""
+    text = " ".join(str(error).split())
+    for noise in _NOISE:
+        text = re.sub(noise, "", text)
+    return text[:_MAX_CAUSE]

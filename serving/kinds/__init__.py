@@ -37,6 +37,9 @@ class Kind(Protocol):
     def predict(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Answer one request's JSON object with `{"predictions": …}` and what belongs to it."""
 
+    def repeat(self, body: Mapping[str, Any]) -> None:
+        """Ask the rows of `body` twice over in one request; raises WrongShape as `predict` does."""
+
     def synthetic(self) -> Mapping[str, Any]:
         """A request that fits, for trying out a version that brings no example."""
 

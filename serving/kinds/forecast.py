@@ -96,6 +96,9 @@ class Forecast:
         rows = zip(*columns.values(), strict=True)
         return {"predictions": [dict(zip(columns, row, strict=True)) for row in rows]}
 
+    def repeat(self, body: Mapping[str, object]) -> None:
+        """Dates are asked for once each, and the engine's shapes are our own: nothing to try."""
+
     def synthetic(self) -> Mapping[str, Any]:
         """The next date; with the last training values where the model needs any."""
         if not self._engine.required:

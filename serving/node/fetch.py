@@ -1,73 +1,113 @@
 """Getting a version's files from where the registry keeps them, by the manifest's list only.
 
-Today: paths of this machine (`/…`, `file://…`) and S3 (`s3://bucket/prefix`, boto3's own settings).
-Only files the manifest names are fetched, so nothing extra can come along.
+Only files the manifest names are fetched, and of each no more bytes than it says, so nothing extra
+can come along. What is in the directory already is continued: an attempt that breaks off costs no
+byte twice. What the bytes are is checked afterwards, by the caller, against the manifest.
 """
 
 from __future__ import annotations
 
-import shutil
+import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path, PurePosixPath
-from urllib.parse import unquote, urlsplit
 
 from registry.bundle import Manifest
 from registry.errors import BundleInvalid, Unreachable
-
-Copy = Callable[[str, Path], None]
-
-
-def fetch(source: str, manifest: Manifest, into: Path) -> None:
-    """Copy every file of `manifest` from `source` into the directory `into`.
-
-    Raises BundleInvalid if a file is not there, Unreachable if the store is not.
-    """
-    copy = _opener(source)
-    for name in manifest.files:
-        relative = PurePosixPath(name)
-        if relative.is_absolute() or ".." in relative.parts:
-            raise BundleInvalid(f"{name}: a path that leaves the version's directory")
-        target = into / relative
-        target.parent.mkdir(parents=True, exist_ok=True)
-        copy(name, target)
+from serving.node.deadline import Deadline
+from serving.node.sources.addresses import Addresses
+from serving.node.sources.source import Opened, Source
 
 
-def _opener(source: str) -> Copy:
-    if "://" not in source:  # a path may hold what would mean something in an address
-        return _from_files(Path(source))
-    parts = urlsplit(source)
-    if parts.scheme == "file":
-        return _from_files(Path(unquote(parts.path)))
-    if parts.scheme == "s3":
-        return _from_s3(parts.netloc, parts.path.strip("/"))
-    raise BundleInvalid(f"{source}: nodes fetch from files and s3, not from {parts.scheme}://")
+@dataclass(frozen=True, kw_only=True)
+class Fetcher:
+    """Fetches whole versions, each within `seconds` of `clock`."""
+
+    addresses: Callable[[str], Source] = field(default_factory=lambda: Addresses().open)
+    seconds: float = 600.0
+    clock: Callable[[], float] = time.monotonic
+
+    def fetch(
+        self,
+        source: str,
+        manifest: Manifest,
+        into: Path,
+        *,
+        wanted: Callable[[], bool] = lambda: True,
+    ) -> None:
+        """Bring every file of `manifest` from `source` into the directory `into`.
+
+        Raises BundleInvalid if a file is not there, longer or shorter; Unreachable if the store is
+        not there, refuses or is too slow: then `into` may be given to the next attempt; LostRace
+        as soon as `wanted` says no.
+        """
+        for name in manifest.files:
+            relative = PurePosixPath(name)
+            if relative.is_absolute() or ".." in relative.parts or not relative.parts:
+                raise BundleInvalid(f"{name!r}: a path that leaves the version's directory")
+        store = self.addresses(source)
+        with Deadline(self.seconds, clock=self.clock, wanted=wanted) as deadline:
+            for name, expected in manifest.files.items():
+                one = _File(store, name, expected.size, into / name, f"{source}/{name}", deadline)
+                one.bring()
+                deadline.got_on()
 
 
-def _from_files(root: Path) -> Copy:
-    def copy(name: str, target: Path) -> None:
-        path = root / name
-        if path.resolve() != root.resolve() / name or not path.is_file():  # no links on the way
-            raise BundleInvalid(f"{path}: no such file in the artifact store")
-        shutil.copyfile(path, target)
+@dataclass(frozen=True)
+class _File:
+    """One file on its way from `store` to `target`."""
 
-    return copy
+    store: Source
+    name: str
+    size: int
+    target: Path
+    address: str
+    deadline: Deadline
 
+    def bring(self) -> None:
+        """Go on until it is whole; a stream that breaks off is continued while that helps."""
+        self.target.parent.mkdir(parents=True, exist_ok=True)
+        while not self._is_whole():
+            before = self._have()
+            try:
+                self._read_on(before)
+            except Unreachable:
+                if self._have() <= before:
+                    raise
 
-def _from_s3(bucket: str, prefix: str) -> Copy:
-    import boto3  # noqa: PLC0415 - only for S3
-    from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - as above
+    def _is_whole(self) -> bool:
+        return self.target.is_file() and self._have() == self.size
 
-    client = boto3.client("s3")
+    def _have(self) -> int:
+        return self.target.stat().st_size if self.target.is_file() else 0
 
-    def copy(name: str, target: Path) -> None:
-        key = f"{prefix}/{name}"
+    def _read_on(self, have: int) -> None:
+        opened = self.deadline.wait_for(lambda: self.store.open(self.name, have), self.address)
         try:
-            client.download_file(bucket, key, str(target))
-        except ClientError as error:
-            if error.response.get("Error", {}).get("Code") in ("404", "NoSuchKey"):
-                raise BundleInvalid(f"s3://{bucket}/{key}: no such object") from error
-            raise Unreachable(f"s3://{bucket}/{key}: {error}") from error
-        except BotoCoreError as error:
-            raise Unreachable(f"s3://{bucket}/{key}: {error}") from error
+            if opened.size is not None and opened.size != self.size:
+                raise BundleInvalid(self._differs(f"the store has {opened.size}"))
+            if opened.start > have:
+                raise BundleInvalid(f"{self.address}: asked from byte {have}, got {opened.start}")
+            self._write(opened)
+        finally:
+            self.deadline.later(opened.pieces.close)
 
-    return copy
+    def _write(self, opened: Opened) -> None:
+        with self.target.open("ab") as out:
+            out.truncate(opened.start)
+            left = self.size - opened.start
+            following = partial(next, opened.pieces, b"")
+            while piece := self.deadline.wait_for(following, self.address):
+                out.write(piece[:left])
+                left -= len(piece)
+                self.deadline.gained(len(piece))
+                if left < 0:
+                    raise BundleInvalid(self._differs("more came"))
+        if left and opened.size is None:
+            raise BundleInvalid(self._differs(f"{self.size - left} came"))
+        if left:
+            raise Unreachable(f"{self.address}: broke off, {left} of {self.size} bytes missing")
+
+    def _differs(self, got: str) -> str:
+        return f"{self.address}: the manifest says {self.size} bytes, {got}"

@@ -1,7 +1,8 @@
 """The node store: verified versions on disk, by digest. The only writer of that directory.
 
 A version appears whole or not at all: it is made in a scratch directory and renamed into place.
-What a crash left half-made is removed at the next start.
+What a fetch that broke off left is kept for its next attempt while the version is wanted, for a few
+versions at a time. What a crash left half-made is removed at the next start.
 """
 
 from __future__ import annotations
@@ -9,16 +10,16 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import tempfile
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from registry.bundle import Manifest
-from registry.errors import BundleInvalid
+from registry.errors import BundleInvalid, Unreachable
 from serving.stored import manifest_of, root_of
 
 _SCRATCH = "incoming-"
+_MOST_PARTS = 3
 
 
 class NodeStore:
@@ -40,14 +41,29 @@ class NodeStore:
         return True
 
     @contextmanager
-    def incoming(self) -> Iterator[Path]:
-        """A scratch directory whose `files/` can be filled, then given to `keep`."""
-        scratch = Path(tempfile.mkdtemp(prefix=_SCRATCH, dir=self._path))
-        (scratch / "files").mkdir()
+    def incoming(self, digest: str) -> Iterator[Path]:
+        """A scratch directory whose `files/` can be filled, then given to `keep`.
+
+        It stays for the next attempt if the store of the files was Unreachable, and else goes.
+        """
+        scratch = self._path / f"{_SCRATCH}{digest}"
+        (scratch / "files").mkdir(parents=True, exist_ok=True)
         try:
             yield scratch
-        finally:
+        except Unreachable:
+            raise
+        except BaseException:
             shutil.rmtree(scratch, ignore_errors=True)
+            raise
+        shutil.rmtree(scratch, ignore_errors=True)
+
+    def forget_parts(self, wanted: Collection[str]) -> None:
+        """Remove what broke off and is not wanted, and of the rest all but the newest few."""
+        parts = sorted(self._path.glob(f"{_SCRATCH}*"), key=_age_order, reverse=True)
+        kept = [path for path in parts if path.name.removeprefix(_SCRATCH) in wanted][:_MOST_PARTS]
+        for path in parts:
+            if path not in kept:
+                shutil.rmtree(path, ignore_errors=True)
 
     def keep(self, scratch: Path, manifest: Manifest) -> None:
         """Move a verified scratch directory to its place, in place of a damaged one."""
@@ -63,11 +79,19 @@ class NodeStore:
 
     def prune(self, keep: Collection[str], *, most: int) -> None:
         """Remove the versions used longest ago beyond `most`; those in `keep` always stay."""
-        others = [p for p in self._path.iterdir() if p.is_dir() and p.name not in keep]
+        found = (p for p in self._path.iterdir() if p.is_dir() and p.name not in keep)
+        others = [p for p in found if not p.name.startswith(_SCRATCH)]
         others.sort(key=lambda path: path.stat().st_mtime, reverse=True)
         for path in others[max(0, most - len(keep)) :]:
-            if not path.name.startswith(_SCRATCH):
-                shutil.rmtree(path, ignore_errors=True)
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _age_order(path: Path) -> float:
+    """When something was last put there; it may be gone by now."""
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def _to_disk(directory: Path) -> None:

@@ -16,19 +16,21 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 
 from registry import bootstrap, log, process
-from registry.errors import BatonError, Unreachable
+from registry.errors import BatonError, LostRace, Unreachable
 from registry.ledger import Entry, Ledger
-from registry.nudge import Bell
+from registry.nudge import Bell, knock
 from registry.settings import Settings
 from registry.sql_ledger import SqlLedger
 from registry.trial import Trial
 from serving import metrics
 from serving.assignments import Assignment
-from serving.node.fetch import fetch
+from serving.node.fetch import Fetcher
 from serving.node.flip import Flipper
 from serving.node.policy import Action, Refusal, Snapshot, next_action, refuse
+from serving.node.sources.addresses import Addresses
 from serving.node.store import NodeStore
 from serving.page import Page
 
@@ -47,6 +49,8 @@ class Watcher:
     models: tuple[str, ...]
     keep_versions: int
     node: str
+    fetcher: Fetcher = field(default_factory=Fetcher)
+    wake: Callable[[], None] = lambda: None  # called when a step would find something new
     jitter: Callable[[], float] = random.random
     _aspired: dict[str, Entry] = field(default_factory=dict)
     _refusals: dict[str, dict[str, Refusal]] = field(default_factory=dict)
@@ -54,6 +58,7 @@ class Watcher:
     _loading: dict[str, tuple[str, Future[None]]] = field(default_factory=dict)
     _damaged: set[str] = field(default_factory=set)
     _revision: int = 0
+    _closing: bool = False
     _told_at: float = float("-inf")
     _loader: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(max_workers=1, thread_name_prefix="fetch")
@@ -74,12 +79,13 @@ class Watcher:
         self._tell(now)
 
     def close(self) -> None:
-        """Start nothing more; what is being fetched or tried is not waited for."""
+        """Start nothing more; a fetch ends at once, a trial is not waited for."""
+        self._closing = True
         self._loader.shutdown(wait=False, cancel_futures=True)
 
     @property
     def is_loading(self) -> bool:
-        """Whether a version is being fetched or tried: look again soon."""
+        """Whether a version is being fetched or tried."""
         return bool(self._loading)
 
     def _poll(self) -> None:
@@ -109,21 +115,30 @@ class Watcher:
         )
         action = next_action(snapshot, aspired, now)
         if action is Action.LOAD and loading is None:
-            self._loading[model] = (entry.digest, self._loader.submit(self._obtain, entry))
+            self._forget_parts()
+            loaded = self._loader.submit(self._obtain, entry)
+            self._loading[model] = (entry.digest, loaded)
+            loaded.add_done_callback(lambda _: self.wake())
         elif action is Action.FLIP:
             self._flip(entry, aspired, now)
 
     def _obtain(self, entry: Entry) -> None:
         """Fetch, verify, try and store a version; runs on the fetching thread."""
         route = entry.route
-        if not self.store.holds(route.digest):
-            with self.store.incoming() as scratch:
-                fetch(route.source, route.manifest, scratch / "files")
-                route.manifest.verify(scratch / "files")
-                report = self.trial.run(scratch / "files", manifest=route.manifest)
-                if not report.ok:
-                    raise BatonError(report.reason)
-                self.store.keep(scratch, route.manifest)
+        if self.store.holds(route.digest):
+            return
+
+        def wanted() -> bool:
+            return not self._closing and self._aspired[entry.model].digest == route.digest
+
+        with self.store.incoming(route.digest) as scratch:
+            files = scratch / "files"
+            self.fetcher.fetch(route.source, route.manifest, files, wanted=wanted)
+            route.manifest.verify(files)
+            report = self.trial.run(files, manifest=route.manifest)
+            if not report.ok:
+                raise BatonError(report.reason)
+            self.store.keep(scratch, route.manifest)
 
     def _finish(self, now: float) -> None:
         for model, (digest, future) in list(self._loading.items()):
@@ -131,7 +146,9 @@ class Watcher:
                 continue
             del self._loading[model]
             error = future.exception()
-            if error is not None:
+            if isinstance(error, LostRace):
+                _log.info("not fetched: %s", error)
+            elif error is not None:
                 self._refuse(model, digest, error, now)
             elif digest in self._damaged:
                 self._damaged.discard(digest)
@@ -178,6 +195,12 @@ class Watcher:
         keep = {assignment.digest for one in held for assignment in one}
         keep |= {digest for digest, _ in self._loading.values()} | self._ready
         self.store.prune(keep, most=self.keep_versions * max(1, len(held)))
+        self._forget_parts()
+
+    def _forget_parts(self) -> None:
+        """What broke off is for the versions that are still to come."""
+        aspired = {entry.digest for entry in self._aspired.values()}
+        self.store.forget_parts(aspired | {digest for digest, _ in self._loading.values()})
 
     def _tell(self, now: float) -> None:
         """Write this node's row at every change, and every few seconds."""
@@ -218,6 +241,8 @@ def main() -> None:
         models=settings.models,
         keep_versions=settings.keep_versions,
         node=socket.gethostname(),
+        fetcher=Fetcher(addresses=Addresses.of(settings).open, seconds=settings.fetch_seconds),
+        wake=partial(knock, settings.watcher_socket),
     )
     for held in watcher.flipper.assignments.models.values():
         if held.current:
@@ -227,7 +252,7 @@ def main() -> None:
         page.beat(time.time_ns() // 1_000_000)
         metrics.WORKERS.set(len(page.live_slots()))
         watcher.step(time.monotonic())
-        bell.wait(0.02 if watcher.is_loading else settings.poll_seconds)
+        bell.wait(settings.poll_seconds)
     bell.close()
     watcher.close()
 

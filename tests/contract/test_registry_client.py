@@ -208,6 +208,19 @@ def test_a_download_is_the_files_as_registered(
     assert Path(backend.client.source(version)) == source
 
 
+@pytest.mark.parametrize("link", ["symlink_to", "hardlink_to"])
+def test_a_link_among_the_files_is_refused_and_not_followed(
+    backend: Backend, source: Path, tmp_path: Path, link: str
+) -> None:
+    (tmp_path / "secret").write_text("secret")
+    getattr(source / "weights", link)(tmp_path / "secret")
+    version, into = backend.register("iris", source), tmp_path / "into"
+    into.mkdir()
+    with pytest.raises(BundleInvalid, match=r"weights: a (hard )?link"):
+        backend.client.download(version, into)
+    assert list(into.iterdir()) == []
+
+
 def test_a_version_without_its_files_is_invalid(backend: Backend, tmp_path: Path) -> None:
     version = backend.register("iris", tmp_path / "nowhere")
     into = tmp_path / "into"

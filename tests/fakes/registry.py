@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from registry.bundle import refuse_links
 from registry.errors import BundleInvalid, UnknownName, Unreachable
 from registry.ledger import Snapshot
 from registry.model_version import ModelVersion, Stage
@@ -90,6 +91,7 @@ class FakeRegistry:
         source = Path(self._held(version.name, version.version).source)
         if not source.is_dir():
             raise BundleInvalid(f"{version}: no artifact at {source}")
+        refuse_links(source)
         shutil.copytree(source, into, dirs_exist_ok=True)
 
     def run_metrics(self, version: ModelVersion) -> Mapping[str, float]:

@@ -15,7 +15,7 @@ _FLOAT = TensorProto.FLOAT
 
 def linear(slope: float, offset: float = 0.0, *, columns: int = 1) -> bytes:
     """`y = x · slope + offset` for `x` float[rows, columns]: tells versions apart."""
-    return _model(
+    return graph(
         [helper.make_node("Mul", ["x", "a"], ["ax"]), helper.make_node("Add", ["ax", "b"], ["y"])],
         [("x", _FLOAT, ["n", columns])],
         [("y", _FLOAT, ["n", columns])],
@@ -25,7 +25,7 @@ def linear(slope: float, offset: float = 0.0, *, columns: int = 1) -> bytes:
 
 def classifier(*, columns: int = 4) -> bytes:
     """A label (int64, 0) and scores (float, x · 0.5) for float[rows, columns]."""
-    return _model(
+    return graph(
         [
             helper.make_node("ReduceMax", ["x", "axis"], ["top"], keepdims=0),
             helper.make_node("Cast", ["top"], ["label"], to=TensorProto.INT64),
@@ -39,7 +39,7 @@ def classifier(*, columns: int = 4) -> bytes:
 
 def not_a_number() -> bytes:
     """`x / 0`: NaN for 0, else infinite."""
-    return _model(
+    return graph(
         [helper.make_node("Div", ["x", "zero"], ["y"])],
         [("x", _FLOAT, ["n", 1])],
         [("y", _FLOAT, ["n", 1])],
@@ -47,8 +47,8 @@ def not_a_number() -> bytes:
     )
 
 
-def endless() -> bytes:
-    """A loop of 2^62 rounds: loads at once and never answers."""
+def endless(rounds: int = 2**62) -> bytes:
+    """A loop of so many rounds: loads at once and answers much later, or never."""
     body = helper.make_graph(
         [
             helper.make_node("Identity", ["go"], ["go_on"]),
@@ -65,17 +65,17 @@ def endless() -> bytes:
             helper.make_tensor_value_info("w", _FLOAT, None),
         ],
     )
-    return _model(
+    return graph(
         [helper.make_node("Loop", ["rounds", "yes", "x"], ["y"], body=body)],
         [("x", _FLOAT, ["n", 1])],
         [("y", _FLOAT, ["n", 1])],
-        {"rounds": np.int64(2**62), "yes": np.bool_(True)},
+        {"rounds": np.int64(rounds), "yes": np.bool_(True)},
     )
 
 
 def greedy(gibibytes: int) -> bytes:
     """Asks for a tensor of this size as soon as it is run."""
-    return _model(
+    return graph(
         [
             helper.make_node("Shape", ["x"], ["shape"]),
             helper.make_node("Mul", ["shape", "much"], ["size"]),
@@ -91,7 +91,7 @@ def greedy(gibibytes: int) -> bytes:
 
 def text_length() -> bytes:
     """Two named string columns in, one of them out."""
-    return _model(
+    return graph(
         [
             helper.make_node("Identity", ["city"], ["out"]),
             helper.make_node("Identity", ["street"], ["other"]),
@@ -102,19 +102,20 @@ def text_length() -> bytes:
     )
 
 
-def _model(
+def graph(
     nodes: Sequence[Any],
     inputs: Sequence[tuple[str, int, Sequence[Any]]],
     outputs: Sequence[tuple[str, int, Sequence[Any]]],
     constants: dict[str, Any],
 ) -> bytes:
-    graph = helper.make_graph(
+    """A model of these nodes; inputs and outputs are (name, element type, shape)."""
+    made_of = helper.make_graph(
         nodes,
         "test",
         [helper.make_tensor_value_info(*one) for one in inputs],
         [helper.make_tensor_value_info(*one) for one in outputs],
         [numpy_helper.from_array(np.asarray(v), name) for name, v in constants.items()],
     )
-    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)])
+    made = helper.make_model(made_of, opset_imports=[helper.make_opsetid("", OPSET)])
     made.ir_version = IR
     return bytes(made.SerializeToString())

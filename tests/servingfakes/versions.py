@@ -44,7 +44,7 @@ def route(path: Path, version: int = 1, *, golden: Golden | None = None) -> Rout
 def store(node_store: Path, path: Path) -> str:
     """Put a folder into a node store by hand; returns its digest."""
     keeper, manifest = NodeStore(node_store), Manifest.of(path)
-    with keeper.incoming() as scratch:
+    with keeper.incoming(manifest.digest) as scratch:
         for name in manifest.files:
             target = scratch / "files" / name
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -253,14 +253,21 @@ def test_whatever_stands_in_its_files_a_bundle_is_opened_or_invalid(
         ("MLmodel", 'signature: {inputs: \'[{"type": "tensor"}]\'}'),
         ("MLmodel", 'signature: {inputs: \'[{"type": "double"}]\', outputs: "[1]"}'),
         ("MLmodel", "signature: text"),
+        ("MLmodel", "a: &a [x]\nb: [" + "*a, " * 17 + "]"),
         ("baton/bundle.json", "[" * 100_000),
         ("baton/golden.json", "{} and more"),
         ("baton/evaluation.json", "\ud800".encode("utf-8", "surrogatepass")),
     ],
-    ids=range(9),
+    ids=range(10),
 )
 def test_text_that_is_no_such_file_is_invalid(root: Path, name: str, text: str | bytes) -> None:
     raw = text if isinstance(text, bytes) else text.encode()
     root.joinpath(name).write_bytes(raw)
     with pytest.raises(BundleInvalid):
         Bundle.open(root)
+
+
+def test_a_few_aliases_in_an_mlmodel_are_read(root: Path) -> None:
+    text = root.joinpath("MLmodel").read_text()
+    root.joinpath("MLmodel").write_text(text + "\nparams: &a [x]\nsame: [*a, *a]\n")
+    assert Bundle.open(root).engine == "onnx"

@@ -55,10 +55,8 @@ def ended(gate: str, *case: Any) -> tuple[Status | None, str]:
 
 
 def test_complete() -> None:
-    assert ended("complete", candidate(bundle=None, problem="MLmodel: not YAML")) == (
-        FAILED,
-        "MLmodel: not YAML",
-    )
+    broken = candidate(bundle=None, problem="MLmodel: not YAML")
+    assert ended("complete", broken) == (FAILED, "MLmodel: not YAML")
     assert ended("complete", elsewhere())[0] is PASSED
 
 
@@ -87,6 +85,14 @@ def test_servable() -> None:
 )
 def test_golden(trial: TrialReport, status: Status) -> None:
     assert ended("golden", candidate(trial=trial))[0] is status
+
+
+@pytest.mark.parametrize(("most", "status"), [(0, None), (12.5, PASSED), (12, FAILED)])
+def test_latency(most: float, status: Status | None) -> None:
+    policy, slow = Policy(max_latency_ms=most), dataclasses.replace(OK, latency_ms=12.5)
+    assert ended("latency", candidate(trial=slow), None, policy)[0] is status
+    crashed = ended("latency", candidate(trial=CRASHED), None, policy)
+    assert crashed[0] is (SKIPPED if most else None)
 
 
 @pytest.mark.parametrize(
@@ -273,8 +279,7 @@ def test_beats_baseline(
 
 def test_a_rule_names_itself_in_the_report() -> None:
     rule = MetricRule(gate="beats_baseline", metric="mae", baseline="naive", max_ratio=1)
-    policy = Policy(rules=(rule,))
-    [result] = GATES["beats_baseline"](metric(1.0, "mae"), None, policy)
+    [result] = GATES["beats_baseline"](metric(1.0, "mae"), None, Policy(rules=(rule,)))
     assert result.gate == "beats_baseline:mae:naive"
 
 
@@ -286,13 +291,9 @@ def test_every_gate_is_asked_even_after_one_failed() -> None:
 
 
 def test_the_gates_without_numbers_let_a_version_from_elsewhere_pass() -> None:
-    results = judge(elsewhere(), None, Policy())
-    assert {result.gate: result.status for result in results} == {
-        "complete": PASSED,
-        "servable": PASSED,
-        "golden": PASSED,
-        "signature": SKIPPED,
-    }
+    shown = {result.gate: result.status for result in judge(elsewhere(), None, Policy())}
+    asked = {"complete": PASSED, "servable": PASSED, "golden": PASSED, "signature": SKIPPED}
+    assert shown == asked
 
 
 def test_every_gate_has_a_table_here() -> None:

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from registry.bundle import FileDigest, Golden, Manifest
-from registry.errors import BundleInvalid
-from serving.node.fetch import fetch
+from registry.errors import BundleInvalid, Unreachable
+from serving.node.fetch import Fetcher
 from serving.node.store import NodeStore
 from serving.stored import manifest_of, root_of
 from tests.servingfakes.versions import folder, store
@@ -40,8 +40,8 @@ def test_kind_and_golden_of_the_manifest_come_back(home: Path, source: Path) -> 
     golden = Golden(({"request": {"a": 1}, "response": {"b": 2.5}},), rtol=0.1, atol=0.2)
     manifest = Manifest(Manifest.of(source).files, kind="tabular", golden=golden)
     keeper = NodeStore(home)
-    with keeper.incoming() as scratch:
-        fetch(str(source), manifest, scratch / "files")
+    with keeper.incoming(manifest.digest) as scratch:
+        Fetcher().fetch(str(source), manifest, scratch / "files")
         keeper.keep(scratch, manifest)
     assert manifest_of(home, manifest.digest) == manifest
 
@@ -90,10 +90,40 @@ def test_a_damaged_version_is_not_held_until_it_is_kept_again(
 
 def test_a_fetch_that_fails_leaves_nothing(home: Path) -> None:
     keeper = NodeStore(home)
-    with contextlib.suppress(BundleInvalid), keeper.incoming() as scratch:
+    with contextlib.suppress(BundleInvalid), keeper.incoming("0123") as scratch:
         (scratch / "files" / "half").write_bytes(b"half")
         raise BundleInvalid("the rest did not come")
     assert list(home.iterdir()) == []
+
+
+def test_a_fetch_that_breaks_off_finds_what_it_had_at_its_next_attempt(home: Path) -> None:
+    keeper = NodeStore(home)
+    with contextlib.suppress(Unreachable), keeper.incoming("0123") as scratch:
+        (scratch / "files" / "half").write_bytes(b"half")
+        raise Unreachable("the rest did not come")
+    with keeper.incoming("0123") as scratch:
+        assert (scratch / "files" / "half").read_bytes() == b"half"
+    assert list(home.iterdir()) == []
+
+
+def test_of_what_broke_off_the_newest_few_that_are_wanted_stay(home: Path) -> None:
+    keeper = NodeStore(home)
+    for age in range(6):
+        part = home / f"incoming-{age}"
+        part.mkdir()
+        os.utime(part, (age, age))
+    keeper.forget_parts({"0", "1", "2", "3", "5", "never begun"})
+    assert {path.name for path in home.iterdir()} == {"incoming-5", "incoming-3", "incoming-2"}
+    keeper.forget_parts(())
+    assert list(home.iterdir()) == []
+
+
+def test_what_broke_off_takes_no_place_of_a_kept_version(home: Path, source: Path) -> None:
+    digest = store(home, source)
+    keeper = NodeStore(home)
+    (home / "incoming-0123").mkdir()
+    keeper.prune((), most=1)
+    assert keeper.holds(digest)
 
 
 def test_what_a_killed_fetch_left_is_removed_at_the_next_start(home: Path, source: Path) -> None:
@@ -120,14 +150,14 @@ def test_pruning_removes_the_oldest_and_never_what_is_kept(home: Path, tmp_path:
 
 def test_pruning_leaves_a_fetch_that_is_under_way(home: Path) -> None:
     keeper = NodeStore(home)
-    with keeper.incoming() as scratch:
+    with keeper.incoming("0123") as scratch:
         keeper.prune((), most=0)
         assert (scratch / "files").is_dir()
 
 
 def _fetched(source: str, manifest: Manifest, into: Path) -> list[str]:
     into.mkdir()
-    fetch(source, manifest, into)
+    Fetcher().fetch(source, manifest, into)
     return sorted(str(path.relative_to(into)) for path in into.rglob("*") if path.is_file())
 
 

@@ -27,7 +27,8 @@ class Engine:
 
     def run(self, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
         self.fed = inputs
-        return {"y": np.ones(1)}
+        rows = {tensor.name for tensor in self.inputs if tensor.shape[:1] == (-1,)}
+        return {"y": np.ones(max([len(inputs[name]) for name in rows], default=1))}
 
 
 def fed(

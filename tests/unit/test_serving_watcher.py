@@ -2,129 +2,23 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, cast
 
 import pytest
 
-from registry.errors import Unreachable
-from registry.ledger import Entry, Ledger, Route
-from registry.trial import TrialReport
-from serving.assignments import Held
-from serving.node.flip import Flipper
-from serving.node.store import NodeStore
-from serving.node.watcher import Watcher
-from serving.page import Page
-from tests.servingfakes.versions import entry, folder, route
+from tests.servingfakes.watched import WatchedNode
 from tests.servingfakes.workers import FakeLoader, FakeWorker
 
 
-@dataclass
-class FakeLedger:
-    """Heads in a list; may be away."""
-
-    entries: list[Entry] = field(default_factory=list)
-    away: bool = False
-    polls: int = 0
-    told: list[Mapping[str, Any]] = field(default_factory=list)
-
-    def heads(self, *, since: int = 0) -> Sequence[Entry]:
-        self.polls += 1
-        self._reach()
-        heads = {one.model: one for one in self.entries}
-        return [one for one in heads.values() if one.revision > since]
-
-    def write_status(self, node: str, body: Mapping[str, Any], *, at_ms: int) -> None:
-        self._reach()
-        self.told.append(body)
-
-    def _reach(self) -> None:
-        if self.away:
-            raise Unreachable("the ledger is away on purpose")
-
-
-@dataclass
-class FakeTrial:
-    """Passes what is not named; may be held up."""
-
-    refused: set[str] = field(default_factory=set)
-    gate: threading.Event = field(default_factory=threading.Event)
-    tried: list[str] = field(default_factory=list)
-
-    def __post_init__(self) -> None:
-        self.gate.set()
-
-    def run(self, root: Path, *, manifest: Any = None, requests: Any = ()) -> TrialReport:
-        self.gate.wait(30)
-        self.tried.append(manifest.digest)
-        bad = manifest.digest in self.refused
-        return TrialReport(ok=not bad, reason="answers NaN" if bad else "")
-
-
-class Node:
-    """A watcher with its ledger, trial, store and one worker; time is a number."""
-
-    def __init__(self, home: Path, *models: str) -> None:
-        self.home, self.now = home, 0.0
-        self.ledger, self.trial, self.page = FakeLedger(), FakeTrial(), Page(home / "page")
-        self.loader = FakeLoader()
-        self.worker = FakeWorker(home, self.loader)
-        self.models = models
-        self.watcher = self.started()
-
-    def started(self) -> Watcher:
-        """A watcher as after a (re)start."""
-        return Watcher(
-            ledger=lambda: cast("Ledger", self.ledger),
-            flipper=Flipper(
-                self.page,
-                self.home / "assignments.json",
-                ready_seconds=60,
-                sleep=lambda _: self.worker.step(),
-            ),
-            store=NodeStore(self.home / "store"),
-            trial=self.trial,
-            models=self.models,
-            keep_versions=2,
-            node="here",
-            jitter=lambda: 0.0,
-        )
-
-    def version(self, number: int) -> Route:
-        path = self.home / f"v{number}"
-        made = path if path.exists() else folder(path, b"model %d" % number)
-        return route(made, number)
-
-    def head(self, to: Route, *, model: str = "iris") -> None:
-        entries = self.ledger.entries
-        seq = 1 + sum(one.model == model for one in entries)
-        entries.append(entry(to, seq, model=model, revision=len(entries) + 1))
-
-    def step(self, *, wait: bool = True) -> None:
-        self.watcher.step(self.now)
-        while wait and self.watcher.is_loading:
-            threading.Event().wait(0.002)
-            self.watcher.step(self.now)
-        self.worker.step()
-
-    def held(self, model: str = "iris") -> Held:
-        return self.watcher.flipper.held(model)
-
-
 @pytest.fixture
-def node(tmp_path: Path) -> Iterator[Node]:
-    made = Node(tmp_path)
+def node(tmp_path: Path) -> Iterator[WatchedNode]:
+    made = WatchedNode(tmp_path)
     yield made
-    made.trial.gate.set()
-    made.watcher.close()
-    made.worker.close()
-    made.page.close()
+    made.close()
 
 
-def test_the_first_head_is_fetched_tried_stored_and_served(node: Node) -> None:
+def test_the_first_head_is_fetched_tried_stored_and_served(node: WatchedNode) -> None:
     one = node.version(1)
     node.head(one)
     node.step()
@@ -134,7 +28,7 @@ def test_the_first_head_is_fetched_tried_stored_and_served(node: Node) -> None:
     assert node.ledger.told[-1]["models"]["iris"] == {"version": 1, "seq": "1.1", "refused": ""}
 
 
-def test_a_poll_is_one_query_whatever_the_number_of_models(node: Node) -> None:
+def test_a_poll_is_one_query_whatever_the_number_of_models(node: WatchedNode) -> None:
     for number in range(1, 6):
         node.head(node.version(number), model=f"m{number}")
     node.step()
@@ -145,7 +39,7 @@ def test_a_poll_is_one_query_whatever_the_number_of_models(node: Node) -> None:
 
 
 def test_a_refused_version_leaves_the_old_one_and_is_tried_again_only_when_it_is_time(
-    node: Node,
+    node: WatchedNode,
 ) -> None:
     one, two = node.version(1), node.version(2)
     node.head(one)
@@ -164,7 +58,7 @@ def test_a_refused_version_leaves_the_old_one_and_is_tried_again_only_when_it_is
     assert (node.worker.answers(), node.held().refused) == ((2, two.digest), "")
 
 
-def test_a_version_that_a_worker_cannot_load_is_refused_and_tried_again(node: Node) -> None:
+def test_a_version_that_a_worker_cannot_load_is_refused_and_tried_again(node: WatchedNode) -> None:
     one, two = node.version(1), node.version(2)
     node.head(one)
     node.step()
@@ -179,7 +73,7 @@ def test_a_version_that_a_worker_cannot_load_is_refused_and_tried_again(node: No
     assert node.trial.tried.count(two.digest) == 1, "what is in the store was tried before"
 
 
-def test_a_damaged_source_is_refused_with_its_reason(node: Node) -> None:
+def test_a_damaged_source_is_refused_with_its_reason(node: WatchedNode) -> None:
     one = node.version(1)
     node.head(one)
     (Path(one.source) / "model.onnx").write_bytes(b"another")
@@ -188,7 +82,7 @@ def test_a_damaged_source_is_refused_with_its_reason(node: Node) -> None:
     assert node.trial.tried == []
 
 
-def test_serving_goes_on_while_the_ledger_is_away(node: Node) -> None:
+def test_serving_goes_on_while_the_ledger_is_away(node: WatchedNode) -> None:
     one, two = node.version(1), node.version(2)
     node.head(one)
     node.step()
@@ -203,7 +97,7 @@ def test_serving_goes_on_while_the_ledger_is_away(node: Node) -> None:
     assert node.worker.answers() == (2, two.digest)
 
 
-def test_a_rollback_does_not_wait_for_a_version_that_loads(node: Node) -> None:
+def test_a_rollback_does_not_wait_for_a_version_that_loads(node: WatchedNode) -> None:
     for number in (1, 2):
         node.head(node.version(number))
         node.step()
@@ -219,7 +113,9 @@ def test_a_rollback_does_not_wait_for_a_version_that_loads(node: Node) -> None:
     assert node.worker.answers() == (4, node.version(1).digest), "what loaded late is no head"
 
 
-def test_of_many_promotions_at_once_a_few_are_loaded_and_the_last_one_wins(node: Node) -> None:
+def test_of_many_promotions_at_once_a_few_are_loaded_and_the_last_one_wins(
+    node: WatchedNode,
+) -> None:
     node.trial.gate.clear()
     for number in range(1, 101):
         node.head(node.version(number))
@@ -227,10 +123,10 @@ def test_of_many_promotions_at_once_a_few_are_loaded_and_the_last_one_wins(node:
     node.trial.gate.set()
     node.step()
     assert node.worker.answers() == (100, node.version(100).digest)
-    assert len(node.trial.tried) == 2
+    assert len(node.trial.tried) <= 2, "what was overtaken before its trial is not tried"
 
 
-def test_a_watcher_that_starts_again_serves_on_and_loads_nothing_twice(node: Node) -> None:
+def test_a_watcher_that_starts_again_serves_on_and_loads_nothing_twice(node: WatchedNode) -> None:
     one = node.version(1)
     node.head(one)
     node.step()
@@ -242,17 +138,17 @@ def test_a_watcher_that_starts_again_serves_on_and_loads_nothing_twice(node: Nod
 
 
 def test_only_the_models_a_node_is_meant_to_serve_are_followed(tmp_path: Path) -> None:
-    node = Node(tmp_path, "iris", "later")
+    node = WatchedNode(tmp_path, "iris", "later")
     node.head(node.version(1), model="iris")
     node.head(node.version(2), model="other")
     node.step()
     assert set(node.worker.manager.models()) == {"iris", "later"}
-    node.watcher.close()
-    node.worker.close()
-    node.page.close()
+    node.close()
 
 
-def test_versions_that_nothing_needs_leave_the_store_and_those_in_use_never(node: Node) -> None:
+def test_versions_that_nothing_needs_leave_the_store_and_those_in_use_never(
+    node: WatchedNode,
+) -> None:
     for number in range(1, 8):
         node.head(node.version(number))
         node.step()
@@ -260,7 +156,9 @@ def test_versions_that_nothing_needs_leave_the_store_and_those_in_use_never(node
     assert kept == {node.version(6).digest, node.version(7).digest}
 
 
-def test_a_version_that_was_overtaken_while_it_loaded_does_not_stay_for_ever(node: Node) -> None:
+def test_a_version_that_was_overtaken_while_it_loaded_does_not_stay_for_ever(
+    node: WatchedNode,
+) -> None:
     node.trial.gate.clear()
     node.head(node.version(1))
     node.step(wait=False)
@@ -273,7 +171,7 @@ def test_a_version_that_was_overtaken_while_it_loaded_does_not_stay_for_ever(nod
     assert node.version(1).digest not in {path.name for path in (node.home / "store").iterdir()}
 
 
-def test_a_version_in_use_that_was_damaged_on_disk_is_fetched_again(node: Node) -> None:
+def test_a_version_in_use_that_was_damaged_on_disk_is_fetched_again(node: WatchedNode) -> None:
     """Else a node that starts with it would never serve it again."""
     one = node.version(1)
     node.head(one)
@@ -289,7 +187,7 @@ def test_a_version_in_use_that_was_damaged_on_disk_is_fetched_again(node: Node) 
     assert node.worker.answers() == (1, one.digest)
 
 
-def test_a_status_that_cannot_be_written_is_written_later(node: Node) -> None:
+def test_a_status_that_cannot_be_written_is_written_later(node: WatchedNode) -> None:
     node.head(node.version(1))
     node.step()
     told = len(node.ledger.told)

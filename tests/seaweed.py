@@ -1,0 +1,151 @@
+"""A real S3 server for a test session: SeaweedFS, own directory, own ports, ended by its pid.
+
+It knows two identities: one that writes, and one that may do nothing but read the bucket, as a
+node's.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+
+from tests.missing import ServiceMissing
+
+BUCKET = "mlflow"
+READER = {"AWS_ACCESS_KEY_ID": "reader", "AWS_SECRET_ACCESS_KEY": "reader-secret"}
+_WRITER = {"AWS_ACCESS_KEY_ID": "writer", "AWS_SECRET_ACCESS_KEY": "writer-secret"}
+_PATIENCE_SECONDS = 30
+_GRPC = 10_000  # weed listens there too, above each of its ports
+
+
+@dataclass
+class Seaweed:
+    """One running server with one bucket."""
+
+    process: subprocess.Popen[bytes]
+    root: Path
+    endpoint: str
+
+    @classmethod
+    def start(cls) -> Seaweed:
+        """Start a server and wait for it; raises ServiceMissing."""
+        weed = _binary()
+        root = Path(tempfile.mkdtemp(prefix="baton-seaweed-"))
+        (root / "data").mkdir()
+        config = root / "s3.json"
+        config.write_text(json.dumps({"identities": _identities()}), encoding="utf-8")
+        master, volume, filer, s3 = (_free_port() for _ in range(4))
+        flags = {
+            "dir": root / "data",
+            "ip": "127.0.0.1",
+            "ip.bind": "127.0.0.1",
+            "master.port": master,
+            "volume.port": volume,
+            "filer.port": filer,
+            "s3.port": s3,
+            "s3.port.iceberg": 0,
+            "s3.port.lance": 0,
+            "s3.config": config,
+            "admin.ui": "false",
+            "webdav": "false",
+            "master.telemetry": "false",
+            "bucket": BUCKET,
+        }
+        command = [weed, "-logtostderr=true", "mini", *(f"-{k}={v}" for k, v in flags.items())]
+        environ = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")}
+        with root.joinpath("log").open("wb") as log:
+            process = subprocess.Popen(command, cwd=root, stdout=log, stderr=log, env=environ)
+        server = cls(process, root, f"http://127.0.0.1:{s3}")
+        server._wait()
+        return server
+
+    def put(self, key: str, body: bytes) -> None:
+        """Store an object, as MLflow would."""
+        self.client(_WRITER).put_object(Bucket=BUCKET, Key=key, Body=body)
+
+    def client(self, identity: Mapping[str, str]) -> Any:
+        """boto3's client of one identity."""
+        return boto3.client(
+            "s3",
+            endpoint_url=self.endpoint,
+            region_name="us-east-1",
+            aws_access_key_id=identity["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=identity["AWS_SECRET_ACCESS_KEY"],
+            config=Config(connect_timeout=2, read_timeout=10, retries={"total_max_attempts": 1}),
+        )
+
+    def stop(self) -> None:
+        """End the server, whatever it is doing."""
+        self.process.kill()
+        self.process.wait(timeout=_PATIENCE_SECONDS)
+        shutil.rmtree(self.root, ignore_errors=True)
+
+    def _wait(self) -> None:
+        """Until it takes an object."""
+        deadline = time.monotonic() + _PATIENCE_SECONDS
+        while time.monotonic() < deadline and self.process.poll() is None:
+            try:
+                self.put("ready", b"")
+            except (BotoCoreError, ClientError):
+                time.sleep(0.05)
+            else:
+                return
+        words = self.root.joinpath("log").read_text(errors="replace")[-2000:]
+        self.stop()
+        pytest.fail(f"weed is installed and does not start: {words}", pytrace=False)
+
+
+def _identities() -> list[dict[str, Any]]:
+    actions = ((_WRITER, ["Read", "Write", "List"]), (READER, [f"Read:{BUCKET}"]))
+    return [
+        {
+            "name": keys["AWS_ACCESS_KEY_ID"],
+            "credentials": [
+                {
+                    "accessKey": keys["AWS_ACCESS_KEY_ID"],
+                    "secretKey": keys["AWS_SECRET_ACCESS_KEY"],
+                }
+            ],
+            "actions": allowed,
+        }
+        for keys, allowed in actions
+    ]
+
+
+def _binary() -> str:
+    """The one of this environment, else the machine's."""
+    here = str(Path(sys.executable).parent)
+    found = shutil.which("weed", path=os.pathsep.join((here, os.environ.get("PATH", ""))))
+    if not found:
+        raise ServiceMissing("no S3 server is installed: no weed beside this Python or on PATH")
+    return found
+
+
+def _free_port() -> int:
+    """A port below those that the system hands out, free with its gRPC twin."""
+    for _ in range(100):
+        port = random.SystemRandom().randrange(12_000, 21_000)
+        with socket.socket() as one, socket.socket() as other:
+            try:
+                one.bind(("127.0.0.1", port))
+                other.bind(("127.0.0.1", port + _GRPC))
+            except OSError:
+                continue
+        return port
+    raise ServiceMissing("no two free ports were found for an S3 server")
