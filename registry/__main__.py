@@ -16,10 +16,10 @@ import click
 from rich.table import Table
 
 from registry import bootstrap, log
-from registry.client import mind_manners
 from registry.console import err, exits, out, print_json
 from registry.errors import GatesRefused, UnknownName, UsageError
 from registry.ledger import Entry
+from registry.manners import mind_manners
 from registry.model_version import Stage
 from registry.nudge import Bell, knock
 from registry.process import cannot_listen, die_with_parent

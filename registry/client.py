@@ -7,7 +7,6 @@ second. Called by promotion, the registrar and the commands; never by a worker o
 
 from __future__ import annotations
 
-import os
 import tempfile
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,21 +17,13 @@ from typing import TYPE_CHECKING, Any, Protocol
 from registry.bundle import refuse_links
 from registry.errors import BundleInvalid, StepFailed, UnknownName, Unreachable
 from registry.ledger import Snapshot
+from registry.manners import connect_once, mind_manners
 from registry.model_version import ModelVersion, Stage
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 PRODUCTION_ALIAS = "production"
-# MLflow's own defaults retry for minutes and report to its makers; a person's setting still wins.
-_MANNERS = {
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
-    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "GIT_PYTHON_REFRESH": "quiet",
-}
-_CONNECT_SECONDS = 10
 # MLflow says this where it did not get as far as an answer.
 _NO_ANSWER = frozenset({"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE"})
 _GONE = "RESOURCE_DOES_NOT_EXIST"
@@ -280,25 +271,6 @@ def reaching(uri: str, *, missing: tuple[str, str] | None = None) -> Iterator[No
         text = f"MLflow {_without_password(uri)}: {words.rpartition('(Caused by ')[2]}"
         answered = isinstance(error, RestException) or code not in {None, *_NO_ANSWER}
         raise (StepFailed if answered else Unreachable)(text) from error
-
-
-def connect_once(uri: str) -> None:
-    """Try a database store once, for a few seconds: MLflow itself would go on for minutes."""
-    if uri.startswith(("sqlite", "http")):
-        return
-    import sqlalchemy  # noqa: PLC0415 - only where MLflow is about to be used directly
-
-    engine = sqlalchemy.create_engine(uri, connect_args={"connect_timeout": _CONNECT_SECONDS})
-    try:
-        engine.connect().close()
-    finally:
-        engine.dispose()
-
-
-def mind_manners() -> None:
-    """Set how MLflow's client behaves in this process, where the environment does not say."""
-    for name, value in _MANNERS.items():
-        os.environ.setdefault(name, value)
 
 
 def _without_password(uri: str) -> str:

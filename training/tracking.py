@@ -27,8 +27,9 @@ from typing import Any, ParamSpec, TypeVar
 
 import pandas as pd
 
-from registry.client import connect_once, mind_manners, reaching
+from registry.client import reaching
 from registry.errors import UsageError
+from registry.manners import connect_once, mind_manners
 from registry.settings import Settings
 
 P = ParamSpec("P")

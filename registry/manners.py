@@ -1,0 +1,38 @@
+"""How our processes make MLflow's client behave: quick to give up, quiet, nobody told of it.
+
+Imports no mlflow: it is called before mlflow is. Used by the registry's adapter, by training, and
+by the command that runs MLflow's own server.
+"""
+
+from __future__ import annotations
+
+import os
+
+# MLflow's own defaults retry for minutes and report to its makers; a person's setting still wins.
+_MANNERS = {
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "GIT_PYTHON_REFRESH": "quiet",
+}
+_CONNECT_SECONDS = 10
+
+
+def connect_once(uri: str) -> None:
+    """Try a database store once, for a few seconds: MLflow itself would go on for minutes."""
+    if uri.startswith(("sqlite", "http")):
+        return
+    import sqlalchemy  # noqa: PLC0415 - only where MLflow is about to be used directly
+
+    engine = sqlalchemy.create_engine(uri, connect_args={"connect_timeout": _CONNECT_SECONDS})
+    try:
+        engine.connect().close()
+    finally:
+        engine.dispose()
+
+
+def mind_manners() -> None:
+    """Set how MLflow's client behaves in this process, where the environment does not say."""
+    for name, value in _MANNERS.items():
+        os.environ.setdefault(name, value)
