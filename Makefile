@@ -41,7 +41,7 @@ test: setup  ## all tests
 	@$(PY) -m pytest $(ARGS)
 
 lint: setup  ## style, types, layers: what CI checks
-	@$(PY) -m ruff check && $(PY) -m ruff format --check && $(PY) -m mypy && $(PY) -m importlinter.cli
+	@$(PY) -m ruff check && $(PY) -m ruff format --check && $(PY) -m mypy && $(dir $(PY))lint-imports
 
 format: setup  ## let the formatter and the fixable rules do their work
 	@$(PY) -m ruff check --fix -q; $(PY) -m ruff format -q

@@ -6,7 +6,10 @@ Starts no thread: the server does that after it forked (`infra/gunicorn.conf.py`
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 
@@ -17,19 +20,20 @@ from registry.bundle import Manifest
 from registry.settings import Settings
 from serving import problems
 from serving.answer import Answerer, trusted_id
-from serving.assignments import Assignment
+from serving.assignments import Assignment, Assignments
 from serving.kinds import Limits
 from serving.manager import Manager
 from serving.page import Page
+from serving.residents import Residents
 from serving.routes import models, operations, predict
 from serving.routes.parts import EXTENSION, Parts
 from serving.servable import Servable
-from serving.stored import manifest_of, root_of
+from serving.stored import cost_mb_of, manifest_of, root_of
 
 
 @dataclass(frozen=True)
 class StoreLoader:
-    """Loads an assignment from the node store, one worker of the node at a time."""
+    """Loads assignments from the node store."""
 
     settings: Settings
 
@@ -39,25 +43,42 @@ class StoreLoader:
         limits = Limits(max_rows=settings.max_rows, max_horizon=settings.max_horizon)
         manifest: Manifest = manifest_of(settings.store_dir, assignment.digest)
         root = root_of(settings.store_dir, assignment.digest)
-        settings.node_dir.mkdir(parents=True, exist_ok=True)
-        with (settings.node_dir / "load.lock").open("w") as turn:
-            fcntl.flock(turn, fcntl.LOCK_EX)
-            servable = Servable.load(root, manifest, allowed=settings.engines, limits=limits)
-            servable.warm()
+        servable = Servable.load(root, manifest, allowed=settings.engines, limits=limits)
+        servable.warm()
         return servable
+
+    def cost_mb(self, assignment: Assignment) -> float:
+        """What its trial measured on this node."""
+        return cost_mb_of(self.settings.store_dir, assignment.digest)
+
+    @contextmanager
+    def turn(self, assignment: Assignment) -> Iterator[None]:
+        """One worker of the node prepares a model at a time: the others have the machine."""
+        folder = self.settings.node_dir / "turns"
+        folder.mkdir(parents=True, exist_ok=True)
+        name = hashlib.sha256(assignment.model.encode()).hexdigest()[:2]
+        with (folder / name).open("w") as turn:
+            fcntl.flock(turn, fcntl.LOCK_EX)
+            yield
 
 
 def create_app(settings: Settings | None = None, *, manager: Manager | None = None) -> Flask:
     """Build the application; tests hand in a manager of their own.
 
-    When it returns, everything the node serves at this moment is loaded: a worker that accepts
-    requests can answer them.
+    When it returns, everything the node serves at this moment is loaded, or within a memory budget
+    all that is pinned: a worker that accepts requests can answer them.
     """
     settings = settings or Settings.read()
     if manager is None:
         page = Page(settings.page_path)
         manager = Manager(
-            page, settings.assignments_path, StoreLoader(settings), slot=page.claim(os.getpid())
+            page,
+            Assignments(settings.assignments_path),
+            StoreLoader(settings),
+            slot=page.claim(os.getpid()),
+            residents=Residents(settings.memory_budget_mb / settings.workers),
+            pinned=settings.pinned,
+            most_first_uses=max(1, settings.threads - 1),
         )
         manager.reconcile()
     app = Flask("baton", static_folder=None)

@@ -21,6 +21,7 @@ class _Model:
 
     tags: dict[str, str] = field(default_factory=dict)
     alias: int | None = None
+    aliases: dict[str, int] = field(default_factory=dict)
     versions: dict[int, ModelVersion] = field(default_factory=dict)
     numbers: int = 0
 
@@ -79,6 +80,12 @@ class FakeRegistry:
         model = self._model(name)
         stages = {v.version: v.stage.value for v in model.versions.values()}
         return Snapshot({n: s for n, s in stages.items() if s != Stage.NONE}, model.alias)
+
+    def alias(self, name: str, alias: str) -> int | None:
+        """See `RegistryClient.alias`."""
+        self._reached("alias")
+        model = self._models[name]
+        return model.alias if alias == "production" else model.aliases.get(alias)
 
     def source(self, version: ModelVersion) -> str:
         """See `RegistryClient.source`."""

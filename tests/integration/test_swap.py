@@ -91,7 +91,7 @@ def test_a_watcher_killed_during_swaps_breaks_no_request(
         for number in (2, 3, 2):
             node.promote(routes[number])
             time.sleep(0.05 * number)
-            os.kill(node.pid_of("serving.node.watcher"), signal.SIGKILL)
+            os.kill(node.pid_of("serving.node"), signal.SIGKILL)
             node.until(lambda n=number: load.history[-1].version == str(n), "it swapped")
     assert violations(load.history, ids=load.ids, predict=predict) == []
 

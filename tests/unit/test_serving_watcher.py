@@ -24,8 +24,13 @@ def test_the_first_head_is_fetched_tried_stored_and_served(node: WatchedNode) ->
     node.step()
     assert node.worker.answers() == (1, one.digest)
     assert node.trial.tried == [one.digest]
-    assert node.watcher.store.holds(one.digest)
-    assert node.ledger.told[-1]["models"]["iris"] == {"version": 1, "seq": "1.1", "refused": ""}
+    assert node.watcher.intake.store.holds(one.digest)
+    assert node.ledger.told[-1]["models"]["iris"] == {
+        "version": 1,
+        "seq": "1.1",
+        "refused": "",
+        "refused_seq": None,
+    }
 
 
 def test_a_poll_is_one_query_whatever_the_number_of_models(node: WatchedNode) -> None:
@@ -49,7 +54,8 @@ def test_a_refused_version_leaves_the_old_one_and_is_tried_again_only_when_it_is
     node.step()
     assert node.worker.answers() == (1, one.digest)
     assert node.held().refused == "v2 refused: answers NaN"
-    assert node.ledger.told[-1]["models"]["iris"]["refused"] == "v2 refused: answers NaN"
+    told = node.ledger.told[-1]["models"]["iris"]
+    assert (told["refused"], told["refused_seq"]) == ("v2 refused: answers NaN", "1.2")
     node.now = 1.9
     node.step()
     assert node.trial.tried.count(two.digest) == 1
@@ -104,7 +110,7 @@ def test_a_rollback_does_not_wait_for_a_version_that_loads(node: WatchedNode) ->
     node.trial.gate.clear()
     node.head(node.version(3))
     node.step(wait=False)
-    assert node.watcher.is_loading
+    assert node.watcher.is_busy
     node.head(node.version(1))
     node.step(wait=False)
     assert node.worker.answers() == (4, node.version(1).digest)
@@ -183,7 +189,7 @@ def test_a_version_in_use_that_was_damaged_on_disk_is_fetched_again(node: Watche
     node.worker = FakeWorker(node.home, FakeLoader(broken={one.digest}))
     node.worker.loader.broken = ()
     node.step()
-    assert node.watcher.store.holds(one.digest)
+    assert node.watcher.intake.store.holds(one.digest)
     assert node.worker.answers() == (1, one.digest)
 
 
