@@ -22,10 +22,11 @@ from registry.model_version import Stage
 
 
 class EntryKind(StrEnum):
-    """What an entry does."""
+    """What an entry does; after RETIRE nothing serves, and it has no routes."""
 
     PROMOTE = "promote"
     ROLLBACK = "rollback"
+    RETIRE = "retire"
 
 
 class Door(StrEnum):
@@ -116,14 +117,14 @@ class Entry(Draft):
     snapshot: Snapshot | None = None
 
     @property
-    def route(self) -> Route:
-        """The route that answers requests."""
-        return next(route for route in self.routes if route.role == "serve")
+    def route(self) -> Route | None:
+        """The route that answers requests; None if the model is retired."""
+        return next((route for route in self.routes if route.role == "serve"), None)
 
     @property
     def digest(self) -> str:
-        """Digest of the bytes that answer requests."""
-        return self.route.digest
+        """Digest of the bytes that answer requests; empty if the model is retired."""
+        return self.route.digest if self.route else ""
 
     @property
     def hash(self) -> str:

@@ -12,11 +12,11 @@ import threading
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from registry.errors import UnknownName, Unreachable
-from registry.ledger import Entry, Ledger, Snapshot
+from registry.ledger import Entry, Ledger, Route, Snapshot
 from registry.model_version import Stage
 from registry.promotion import Ports, is_version, tag_promoted
 
@@ -111,12 +111,19 @@ def settle(ports: Ports, entry: Entry, *, seconds: float, sleep: Callable[[float
 
 
 def _draw(ports: Ports, entry: Entry) -> Snapshot:
-    """Make MLflow show `entry`. A head deleted in MLflow cannot be shown: all stays as it is."""
-    number = entry.route.version
+    """Make MLflow show `entry`; returns how MLflow looks by our own hand alone."""
+    if entry.route is None:
+        return _erase(ports, entry.model)
+    return _show(ports, entry, entry.route)
+
+
+def _show(ports: Ports, entry: Entry, route: Route) -> Snapshot:
+    """Production is `route`. A head deleted in MLflow cannot be shown: all stays as it is."""
+    number = route.version
     try:
         version = ports.client.version(entry.model, number)
         before = ports.client.snapshot(entry.model)
-        if not is_version(entry.route, version):
+        if not is_version(route, version):
             return before
         ports.client.set_stage(version, Stage.PRODUCTION, archive_others=True)
         ports.client.set_alias(entry.model, number)
@@ -125,6 +132,23 @@ def _draw(ports: Ports, entry: Entry) -> Snapshot:
     except UnknownName:
         _log.warning("%s v%s was deleted in MLflow; it goes on serving", entry.model, number)
         return _what_is_left(ports, entry.model)
+
+
+def _erase(ports: Ports, model: str) -> Snapshot:
+    """Nothing is Production: each such version archived, the alias taken away."""
+    try:
+        before = ports.client.snapshot(model)
+        for version in ports.client.versions(model):
+            if version.version in before.production:
+                with suppress(UnknownName):  # deleted meanwhile: not in Production either
+                    ports.client.set_stage(version, Stage.ARCHIVED, archive_others=False)
+        if before.alias is not None:
+            ports.client.set_alias(model, None)
+    except UnknownName:
+        _log.warning("%s was deleted in MLflow; it is retired all the same", model)
+        return _what_is_left(ports, model)
+    archived = dict.fromkeys(before.production, Stage.ARCHIVED.value)
+    return Snapshot({**before.stages, **archived}, None)
 
 
 def _drawn(before: Snapshot, number: int) -> Snapshot:

@@ -110,15 +110,19 @@ class Registrar:
                 self._refuse_both(model, before, (wanted, version))
                 return
             wanted = version
-        if wanted is None or (head and head.route.version == wanted.version):
+        route = head.route if head else None
+        if wanted is None or (route and route.version == wanted.version):
             self._accept(model, head, now)
             return
         self._adopt(wanted, before)
 
     def _was_made_again(self, head: Entry) -> bool:
         """Whether the model was deleted, and the head's number given to another version."""
+        route = head.route
+        if route is None:
+            return False
         found = self._ports.client.versions(head.model)
-        return any(v.version == head.route.version and not is_version(head.route, v) for v in found)
+        return any(v.version == route.version and not is_version(route, v) for v in found)
 
     def _wanted(self, model: str, staged: frozenset[int]) -> ModelVersion | None:
         """Of versions newly in Production, the one moved there last."""
@@ -156,7 +160,7 @@ class Registrar:
         """A change that asks for nothing: another stage, or Production taken away by hand."""
         if head is None:
             return
-        if head.route.version not in now.production:
+        if head.route and head.route.version not in now.production:
             _log.warning(
                 "%s v%s was taken out of Production by hand; it goes on serving",
                 model,

@@ -49,7 +49,7 @@ def brief(entry: Entry | None) -> dict[str, Any] | None:
         return None
     return {
         "model": entry.model,
-        "version": entry.route.version,
+        "version": entry.route.version if entry.route else None,
         "seq": str(entry.key),
         "kind": entry.kind.value,
         "digest": entry.digest,
@@ -60,6 +60,11 @@ def brief(entry: Entry | None) -> dict[str, Any] | None:
         "synced": entry.snapshot is not None,
         "hash": entry.hash,
     }
+
+
+def version_text(version: int | None) -> str:
+    """A version as people write it; a dash where nothing serves."""
+    return "–" if version is None else f"v{version}"
 
 
 def moment(at_ms: int) -> str:

@@ -98,7 +98,7 @@ class Watcher:
         metrics.LAST_POLL.set_to_current_time()
         for entry in heads:
             self._revision = max(self._revision, entry.revision)
-            if not self.models or entry.model in self.models:
+            if entry.route and (not self.models or entry.model in self.models):
                 self._aspired[entry.model] = entry
         self.flipper.expect(self._aspired)
 
@@ -125,6 +125,7 @@ class Watcher:
     def _obtain(self, entry: Entry) -> None:
         """Fetch, verify, try and store a version; runs on the fetching thread."""
         route = entry.route
+        assert route, "what is retired is not obtained"
         if self.store.holds(route.digest):
             return
 
@@ -184,11 +185,12 @@ class Watcher:
         aspired = self._aspired[model]
         if aspired.digest != digest:
             return
-        self.flipper.refuse(model, f"v{aspired.route.version} refused: {error}")
+        version = aspired.route.version if aspired.route else None
+        self.flipper.refuse(model, f"v{version} refused: {error}")
         metrics.SWAPS.labels(model, "refused").inc()
         metrics.REFUSED.labels(model).set(1)
         self._told_at = float("-inf")
-        _log.error("refused %s v%s, the old version stays: %s", model, aspired.route.version, error)
+        _log.error("refused %s v%s, the old version stays: %s", model, version, error)
 
     def _prune(self) -> None:
         held = self.flipper.assignments.models.values()
@@ -270,6 +272,7 @@ def _opened(url: str) -> Callable[[], Ledger]:
 
 
 def _assignment(entry: Entry) -> Assignment:
+    assert entry.route, "what is retired is not assigned"
     return Assignment(
         model=entry.model,
         version=entry.route.version,

@@ -54,6 +54,15 @@ def test_a_second_entry_follows_the_first(ledger: SqlLedger) -> None:
     assert ledger.history("iris") == [second, first]
 
 
+def test_an_entry_without_routes_retires_its_model(ledger: SqlLedger) -> None:
+    first = ledger.append(draft(version=1), expected=None, at_ms=1)
+    wanted = draft(kind=EntryKind.RETIRE, routes=())
+    retired = ledger.append(wanted, expected=first, at_ms=2)
+    assert ledger.head("iris") == retired
+    assert (retired.key, retired.route, retired.digest) == (Key(1, 2), None, "")
+    assert ledger.heads(since=first.revision) == [retired]
+
+
 def test_models_have_orders_of_their_own(ledger: SqlLedger) -> None:
     iris = ledger.append(draft("iris"), expected=None, at_ms=1)
     petr4 = ledger.append(draft("petr4"), expected=None, at_ms=2)

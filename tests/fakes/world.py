@@ -75,7 +75,7 @@ class World:
     def serving(self, model: str = "iris") -> int | None:
         """The version at the ledger's head."""
         head = self.ledger.head(model)
-        return head.route.version if head else None
+        return head.route.version if head and head.route else None
 
     def shown(self, model: str = "iris") -> tuple[list[int], int | None]:
         """What MLflow shows: the versions in Production, and where the alias points."""

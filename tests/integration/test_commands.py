@@ -106,6 +106,28 @@ def test_promote_and_roll_back_and_look(shell: Shell) -> None:
     assert (status["entry"]["version"], status["mlflow"]) == (1, "v1")
 
 
+def test_retire_takes_production_away_until_a_rollback_brings_it_back(shell: Shell) -> None:
+    assert shell.call("promote", MODEL, "1").code == 0
+    done = shell.call("retire", MODEL, "--reason", "nobody asks", "--json")
+    assert done.code == 0, done.err
+    entry = done.json["entry"]
+    assert (entry["kind"], entry["version"], entry["seq"]) == ("retire", None, "1.2")
+    assert (entry["reason"], entry["synced"]) == ("nobody asks", True)
+    assert (shell.stages()[1], shell.alias()) == ("Archived", None)
+    again = shell.call("retire", MODEL, "--json")
+    assert (again.code, again.json["error"]) == (3, "NothingToServe")
+    assert shell.call("status").code == shell.call("history", MODEL).code == 0
+    back = shell.call("rollback", MODEL, "--json")
+    assert (back.json["entry"]["version"], back.json["entry"]["seq"]) == (1, "1.3")
+    assert (shell.stages()[1], shell.alias()) == ("Production", 1)
+
+
+def test_retiring_what_was_never_promoted_exits_3(shell: Shell) -> None:
+    done = shell.call("retire", MODEL, "--json")
+    assert (done.code, done.json["error"]) == (3, "NothingToServe")
+    assert set(shell.stages().values()) == {"None"}
+
+
 @pytest.mark.parametrize(
     ("version", "gate"), [("3", "bound:accuracy"), ("4", "servable")], ids=["bad", "broken"]
 )
@@ -144,6 +166,7 @@ def test_a_rollback_with_nothing_to_go_back_to_exits_3(shell: Shell) -> None:
         (("promote", "tniy"), f"there is: {MODEL}"),
         (("promote", MODEL, "9"), "there is: 4, 3, 2, 1"),
         (("rollback", "tniy"), f"there is: {MODEL}"),
+        (("retire", "tniy"), f"there is: {MODEL}"),
         (("history", "tniy"), "there is: none yet"),
         (("promote",), "make train"),
     ],

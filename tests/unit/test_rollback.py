@@ -14,7 +14,7 @@ from registry.errors import (
 from registry.ledger import EntryKind
 from registry.policy import MetricRule, Policy
 from registry.projection import project
-from registry.promotion import rollback
+from registry.withdrawal import rollback
 from tests.fakes import World
 
 PICKY = Policy(rules=(MetricRule(gate="bound", metric="accuracy", min=0.99),))
