@@ -8,7 +8,7 @@ import click
 from rich.table import Table
 
 from registry import bootstrap
-from registry.console import exits, out, print_json
+from registry.console import err, exits, out, print_json
 from registry.errors import UnknownName
 from registry.settings import Settings, variable
 from registry.views import brief, moment, setting_text, status_row, version_text
@@ -30,7 +30,7 @@ def status_command(model: str | None, as_json: bool) -> None:
     if as_json:
         print_json({"models": rows, "nodes": nodes})
         return
-    table = Table("model", "serves", "seq", "since", "by", "door", "MLflow shows")
+    table = Table("model", "serves", "seq", "since", "by", "door", "MLflow shows", "state")
     for name, row in rows.items():
         entry = row["entry"]
         table.add_row(
@@ -41,8 +41,12 @@ def status_command(model: str | None, as_json: bool) -> None:
             entry["actor"],
             entry["door"],
             row["mlflow"],
+            row["state"],
         )
     out.print(table)
+    for name, row in rows.items():
+        if row["todo"]:
+            err.print(f"{name}: {row['state']}: {row['todo']}", soft_wrap=True)
     table = Table("node", "model", "serves", "seq", "state", "heard from")
     for node, body in nodes.items():
         for name, held in body.get("models", {}).items():

@@ -27,6 +27,7 @@ from registry.nudge import Bell
 from registry.policy import Adoption
 from registry.projection import Lease, project, restore
 from registry.promotion import MAX_TAG, REJECTED_TAG, Ports, is_version, promote
+from registry.state import ADVICE, seen, state_of
 
 _log = logging.getLogger(__name__)
 _RECENT = 100
@@ -160,10 +161,8 @@ class Registrar:
         """A change that asks for nothing: another stage, or Production taken away by hand."""
         if head is None:
             return
-        if head.route and head.route.version not in now.production:
-            _log.warning(
-                "%s v%s was taken out of Production by hand; it goes on serving",
-                model,
-                head.route.version,
-            )
+        _, versions = seen(self._ports.client, model)
+        state = state_of(head, now, versions)
+        if ADVICE[state]:
+            _log.warning("%s is %s: %s", model, state, ADVICE[state], extra={"model": model})
         self._ports.ledger.mark_synced(head, now)

@@ -13,6 +13,7 @@ from registry.errors import BatonError
 from registry.ledger import Entry
 from registry.promotion import Ports
 from registry.report import PromotionReport
+from registry.state import ADVICE, seen, state_of
 
 _STYLES = {"passed": "green", "failed": "red", "skipped": "dim", "noted": "yellow"}
 
@@ -34,13 +35,21 @@ def print_report(report: PromotionReport) -> None:
 
 
 def status_row(ports: Ports, entry: Entry) -> dict[str, Any]:
-    """One model's row: the head, and whether MLflow shows the same."""
+    """One model's row: the head, whether MLflow shows the same, and what to do if it does not."""
     try:
-        production = sorted(ports.client.snapshot(entry.model).production)
-        shown = ", ".join(f"v{v}" for v in production) or "nothing in Production"
+        shown, text = seen(ports.client, entry.model), ""
     except BatonError as error:
-        shown = str(error)
-    return {"entry": brief(entry), "mlflow": shown}
+        shown, text = None, str(error)
+    state = state_of(entry, *(shown or (None, None)))
+    if shown is not None:
+        production = sorted(shown[0].production)
+        text = ", ".join(f"v{v}" for v in production) or "nothing in Production"
+    return {
+        "entry": brief(entry),
+        "state": state.value,
+        "todo": ADVICE[state],
+        "mlflow": text,
+    }
 
 
 def brief(entry: Entry | None) -> dict[str, Any] | None:

@@ -7,31 +7,39 @@ leaves MLflow to `projection.py`. Called by the commands and the registrar.
 from __future__ import annotations
 
 import itertools
+import logging
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from registry.errors import BundleInvalid, NothingToServe, UnknownName
 from registry.ledger import Door, Draft, Entry, EntryKind, Route
-from registry.promotion import Ports, claim, is_version, same_version
+from registry.promotion import Ports, claim, same_version
+
+_log = logging.getLogger(__name__)
 
 
 def rollback(ports: Ports, model: str, *, actor: str, to: int | None, reason: str = "") -> Entry:
     """Go back to the newest earlier version that was never rolled back from, or to version `to`.
 
-    After `retire` that is what served before. Its bytes are checked against the manifest that
-    served. Raises NothingToServe, UnknownName for a `to` that never served, BundleInvalid.
+    After `retire` that is what served before. One that was deleted in MLflow is passed over, with
+    a `to` it is refused. Its bytes are checked against the manifest that served. Raises
+    NothingToServe, UnknownName for a `to` that never served, BundleInvalid.
     """
     claim(ports, model)
     history = _history(ports, model)
     head = history[0]
-    target = _earlier(history) if to is None else _served_before(history, model, to)
+    versions = {(v.version, v.created_ms) for v in ports.client.versions(model)}
+    target = _earlier(history, versions) if to is None else _served_before(history, model, to)
     if head.route and same_version(target, head.route):
         raise NothingToServe(f"{model}: v{target.version} serves already")
+    if (target.version, target.created_ms) not in versions:
+        raise BundleInvalid(
+            f"{model} v{target.version}: deleted in MLflow since it served; its number, if it is "
+            "there, was given to another"
+        )
     version = ports.client.version(model, target.version)
-    if not is_version(target, version):
-        raise BundleInvalid(f"{version}: deleted since it served, its number was given to another")
     with tempfile.TemporaryDirectory(prefix="baton-rollback-") as scratch:
         ports.client.download(version, Path(scratch))
         target.manifest.verify(Path(scratch))
@@ -77,18 +85,22 @@ def _history(ports: Ports, model: str) -> Sequence[Entry]:
     return history
 
 
-def _earlier(history: Sequence[Entry]) -> Route:
-    """The newest earlier version that nobody rolled back from."""
+def _earlier(history: Sequence[Entry], versions: Collection[tuple[int, int]]) -> Route:
+    """The newest earlier version that nobody rolled back from and that is still there."""
     bad = {history[0].digest}
     for entry, before in itertools.pairwise(history):
         if entry.kind is EntryKind.ROLLBACK:
             bad.add(before.digest)
     for entry in history[1:]:
-        if entry.route and entry.digest not in bad:
-            return entry.route
+        route = entry.route
+        if not route or route.digest in bad:
+            continue
+        if (route.version, route.created_ms) in versions:
+            return route
+        _log.warning("%s v%s was deleted in MLflow: passed over", entry.model, route.version)
     raise NothingToServe(
-        f"{history[0].model}: no earlier version to go back to that was not rolled back from; "
-        "name one with --to VERSION"
+        f"{history[0].model}: no earlier version to go back to that is still there and was not "
+        "rolled back from; name one with --to VERSION"
     )
 
 

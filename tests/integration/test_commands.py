@@ -116,10 +116,24 @@ def test_retire_takes_production_away_until_a_rollback_brings_it_back(shell: She
     assert (shell.stages()[1], shell.alias()) == ("Archived", None)
     again = shell.call("retire", MODEL, "--json")
     assert (again.code, again.json["error"]) == (3, "NothingToServe")
+    assert shell.call("status", "--json").json["models"][MODEL]["state"] == "retired"
     assert shell.call("status").code == shell.call("history", MODEL).code == 0
     back = shell.call("rollback", MODEL, "--json")
     assert (back.json["entry"]["version"], back.json["entry"]["seq"]) == (1, "1.3")
     assert (shell.stages()[1], shell.alias()) == ("Production", 1)
+
+
+def test_status_says_what_is_wrong_and_what_to_do(shell: Shell) -> None:
+    assert shell.call("promote", MODEL, "1").code == 0
+    assert shell.call("status", "--json").json["models"][MODEL]["state"] == "ok"
+    shell.mlflow.transition_model_version_stage(MODEL, "1", "Archived")
+    done = shell.call("status", MODEL)
+    assert "degraded" in done.out
+    assert "promote or click it again" in done.err
+    shell.mlflow.delete_model_version(MODEL, "1")
+    row = shell.call("status", "--json").json["models"][MODEL]
+    assert (row["state"], row["entry"]["version"]) == ("orphaned", 1)
+    assert "retire" in row["todo"]
 
 
 def test_retiring_what_was_never_promoted_exits_3(shell: Shell) -> None:
