@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PY = .venv/bin/python
 .DEFAULT_GOAL = help
-.PHONY: help setup lock demo train promote rollback retire status history serve mlflow test lint format bench clean
+.PHONY: help setup lock demo train promote rollback retire status history verify serve mlflow test lint format bench clean
 
 help:  ## list these verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -34,6 +34,9 @@ status: setup  ## what serves where, and what MLflow shows: MODEL=
 history: setup  ## every change of a model's Production version: MODEL=
 	@$(PY) -m registry history $(MODEL)
 
+verify: setup  ## whether the ledger is still what was appended to it: MODEL=
+	@$(PY) -m registry verify $(MODEL)
+
 serve: setup  ## serve the Production versions, and follow them
 	@exec $(PY) -m serving
 
@@ -44,7 +47,7 @@ test: setup  ## all tests
 	@$(PY) -m pytest $(ARGS)
 
 lint: setup  ## style, types, layers: what CI checks
-	@$(PY) -m ruff check && $(PY) -m ruff format --check && $(PY) -m mypy && $(PY) -m importlinter.cli
+	@$(PY) -m ruff check && $(PY) -m ruff format --check && $(PY) -m mypy && .venv/bin/lint-imports
 
 format: setup  ## let the formatter and the fixable rules do their work
 	@$(PY) -m ruff check --fix -q; $(PY) -m ruff format -q

@@ -11,7 +11,6 @@ import os
 import signal
 import sys
 import threading
-import time
 from typing import Any
 
 import click
@@ -19,7 +18,9 @@ import click
 from registry import bootstrap, log
 from registry.console import err, exits, out, print_json
 from registry.errors import GatesRefused, UnknownName, UsageError
-from registry.inspection import config_command, history_command, status_command
+from registry.fence import fenced
+from registry.inspection import config_command, history_command, status_command, verify_command
+from registry.lease import Lease
 from registry.ledger import Entry
 from registry.manners import mind_manners
 from registry.model_version import Stage
@@ -124,7 +125,7 @@ def retire_command(model: str, reason: str, as_json: bool) -> None:
         out.print(f"{model}: retired as seq {entry.key} ({entry.reason})")
 
 
-for looking in (status_command, history_command, config_command):
+for looking in (status_command, history_command, verify_command, config_command):
     main.add_command(looking)
 
 
@@ -140,10 +141,10 @@ def registrar_command() -> None:
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     bell = Bell(settings.registrar_socket)
-    registrar = Registrar(
-        bootstrap.ports(settings), announce=lambda: knock(settings.watcher_socket)
-    )
-    registrar.run(bell, stop, poll_seconds=settings.poll_seconds)
+    ports = bootstrap.ports(settings)
+    lease = Lease(ports.ledger)
+    registrar = Registrar(fenced(ports, lease), announce=lambda: knock(settings.watcher_socket))
+    registrar.run(lease, bell, stop, poll_seconds=settings.poll_seconds)
     bell.close()
 
 
@@ -187,7 +188,7 @@ def _announced(ports: Ports, settings: Settings, entry: Entry | None) -> dict[st
         return {"entry": None}
     knock(settings.watcher_socket)
     knock(settings.registrar_socket)
-    synced = settle(ports, entry, seconds=_SETTLE_SECONDS, sleep=time.sleep)
+    synced = settle(ports, entry, seconds=_SETTLE_SECONDS)
     if not synced:
         err.print("warning: MLflow does not show it yet; the registrar will see to that")
     return {"entry": {**(brief(entry) or {}), "synced": synced}}

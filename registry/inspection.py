@@ -1,4 +1,4 @@
-"""Commands that only look: status, history, config. Nothing they do changes anything."""
+"""Commands that only look: status, history, verify, config. They change nothing."""
 
 from __future__ import annotations
 
@@ -8,9 +8,11 @@ import click
 from rich.table import Table
 
 from registry import bootstrap
+from registry.chain import first_break
 from registry.console import err, exits, out, print_json
-from registry.errors import UnknownName
+from registry.errors import ChainBroken, UnknownName
 from registry.settings import Settings, variable
+from registry.sql_ledger import SqlLedger
 from registry.views import brief, moment, setting_text, status_row, version_text
 
 
@@ -86,6 +88,39 @@ def history_command(model: str, as_json: bool) -> None:
             entry.door,
             entry.reason,
         )
+    out.print(table)
+
+
+@click.command("verify")
+@click.argument("model", required=False)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table.")
+@exits
+def verify_command(model: str | None, as_json: bool) -> None:
+    """Check that the ledger is what was appended: every hash, every chain, no gap.
+
+    Exit code 5 names the first entry that is not. The hashes printed here, kept elsewhere, show
+    later that nothing up to them was rewritten.
+    """
+    chains = SqlLedger(Settings.read().ledger_url).chains()
+    if model is not None and model not in chains.heads and not chains.of(model):
+        raise UnknownName("model with a history", model, sorted(chains.heads))
+    if (broken := first_break(chains, model)) is not None:
+        raise ChainBroken(str(broken))
+    rows = {
+        name: {
+            "entries": len(links),
+            "seq": str(links[-1].key),
+            "hash": links[-1].stored_hash,
+        }
+        for name in sorted(chains.heads)
+        if model in (None, name) and (links := chains.of(name))
+    }
+    if as_json:
+        print_json({"verified": rows})
+        return
+    table = Table("model", "entries", "seq", "hash")
+    for name, row in rows.items():
+        table.add_row(name, str(row["entries"]), str(row["seq"]), str(row["hash"]))
     out.print(table)
 
 

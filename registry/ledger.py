@@ -144,6 +144,14 @@ class Entry(Draft):
         return hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()
 
 
+@dataclass(frozen=True)
+class Turn:
+    """Who holds a lease, by which of its renewals. Two reads that are equal: nobody renewed it."""
+
+    holder: str
+    number: int
+
+
 class Ledger(Protocol):
     """What the rest of Baton needs of a ledger; every method may raise Unreachable."""
 
@@ -169,8 +177,11 @@ class Ledger(Protocol):
     def record_report(self, body: Mapping[str, Any]) -> str:
         """Keep a promotion report, passed or not; returns its id."""
 
-    def acquire_lease(self, name: str, *, holder: str, now_ms: int, ttl_ms: int) -> bool:
-        """Take or renew a lease; False while somebody else holds it."""
+    def lease(self, name: str) -> Turn | None:
+        """Who holds a lease; None if nobody does."""
+
+    def take_lease(self, name: str, *, holder: str, after: Turn | None) -> Turn | None:
+        """Take or renew a lease that is still as `after` says; None if it no longer is."""
 
     def release_lease(self, name: str, *, holder: str) -> None:
         """Give a lease back; nothing happens if it is not held."""

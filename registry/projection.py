@@ -8,22 +8,18 @@ projection draws it again. Called by the registrar, and by commands when none is
 from __future__ import annotations
 
 import logging
-import threading
 import time
-import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import suppress
 
-from registry.errors import UnknownName, Unreachable
-from registry.ledger import Entry, Ledger, Route, Snapshot
+from registry.errors import LeaseLost, UnknownName, Unreachable
+from registry.fence import fenced
+from registry.lease import Lease
+from registry.ledger import Entry, Route, Snapshot
 from registry.model_version import Stage
 from registry.promotion import Ports, is_version, tag_promoted
 
 _log = logging.getLogger(__name__)
-LEASE = "registrar"
-LEASE_TTL_MS = 4_000
-_RENEW_SECONDS = 1.0
 
 
 def project(ports: Ports, model: str) -> Entry | None:
@@ -48,60 +44,27 @@ def restore(ports: Ports, model: str, before: Snapshot) -> None:
         ports.client.set_alias(model, before.alias)
 
 
-@dataclass
-class Lease:
-    """The right to write to MLflow on one's own; renewed by a thread while it is held."""
-
-    ledger: Ledger
-    now_ms: Callable[[], int]
-    holder: str = ""
-
-    def __post_init__(self) -> None:
-        """Give every holder a name of its own."""
-        self.holder = self.holder or str(uuid.uuid4())
-
-    def acquire(self) -> bool:
-        """Take or renew it; False while somebody else holds it."""
-        return self.ledger.acquire_lease(
-            LEASE, holder=self.holder, now_ms=self.now_ms(), ttl_ms=LEASE_TTL_MS
-        )
-
-    @contextmanager
-    def kept(self) -> Iterator[None]:
-        """Renew in the background until the block ends, then give it back. Call after acquire."""
-        over = threading.Event()
-
-        def renew() -> None:
-            while not over.wait(_RENEW_SECONDS):
-                try:
-                    self.acquire()
-                except Unreachable as error:
-                    _log.warning("the lease could not be renewed: %s", error)
-
-        thread = threading.Thread(target=renew, name="lease", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            over.set()
-            thread.join(timeout=2 * _RENEW_SECONDS)
-            self.ledger.release_lease(LEASE, holder=self.holder)
-
-
-def settle(ports: Ports, entry: Entry, *, seconds: float, sleep: Callable[[float], None]) -> bool:
+def settle(
+    ports: Ports,
+    entry: Entry,
+    *,
+    seconds: float,
+    sleep: Callable[[float], None] = time.sleep,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> bool:
     """See that `entry` is shown in MLflow: draw it, or wait for the registrar that does.
 
     Returns False if neither happened within `seconds`, MLflow being out of reach for instance; the
     entry stays pending and counts all the same, since nodes go by the ledger.
     """
-    lease = Lease(ports.ledger, ports.now_ms)
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
+    lease = Lease(ports.ledger, monotonic=monotonic)
+    deadline = monotonic() + seconds
+    while monotonic() < deadline:
         if lease.acquire():
             with lease.kept():
                 try:
-                    project(ports, entry.model)
-                except Unreachable as error:
+                    project(fenced(ports, lease), entry.model)
+                except (Unreachable, LeaseLost) as error:
                     _log.warning("%s cannot be shown yet: %s", entry.model, error)
         head = ports.ledger.head(entry.model)
         if head is None or head.revision != entry.revision or head.snapshot is not None:

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 
 from registry.errors import (
     BatonError,
+    LeaseLost,
     LostRace,
     Refused,
     StepFailed,
@@ -21,17 +22,19 @@ from registry.errors import (
     Unreachable,
     UsageError,
 )
+from registry.lease import Lease
 from registry.ledger import Door, Entry, Snapshot
 from registry.model_version import ModelVersion
 from registry.nudge import Bell
 from registry.policy import Adoption
-from registry.projection import Lease, project, restore
+from registry.projection import project, restore
 from registry.promotion import MAX_TAG, REJECTED_TAG, Ports, is_version, promote
 from registry.state import ADVICE, seen, state_of
 
 _log = logging.getLogger(__name__)
 _RECENT = 100
 _FULL_SECONDS = 60
+_ASK_SECONDS = 0.5  # how often a registrar in waiting looks at the lease
 _NOTHING = Snapshot({}, None)
 ACTOR = "mlflow-ui"
 
@@ -60,21 +63,21 @@ class Registrar:
             except (LostRace, UnknownName) as error:
                 _log.info("changed while it was looked at: %s", error, extra={"model": model})
 
-    def run(self, bell: Bell, stop: threading.Event, *, poll_seconds: float) -> None:
-        """Step at every poll and knock while the lease can be had."""
-        lease = Lease(self._ports.ledger, self._ports.now_ms)
+    def run(self, lease: Lease, bell: Bell, stop: threading.Event, *, poll_seconds: float) -> None:
+        """Step at every poll and knock while `lease`, which fences the ports, can be had."""
         while not stop.is_set():
             try:
                 if lease.acquire():
                     with lease.kept():
-                        self._work(bell, stop, poll_seconds)
-            except (Unreachable, StepFailed) as error:
+                        self._work(lease, bell, stop, poll_seconds)
+            except (Unreachable, StepFailed, LeaseLost) as error:
                 _log.warning("registrar cannot work: %s", error)
-            bell.wait(poll_seconds)
+            bell.wait(min(poll_seconds, _ASK_SECONDS))
 
-    def _work(self, bell: Bell, stop: threading.Event, poll_seconds: float) -> None:
+    def _work(self, lease: Lease, bell: Bell, stop: threading.Event, poll_seconds: float) -> None:
         """Step until stopped; anything unexpected ends this round, and the lease with it."""
         while not stop.is_set():
+            lease.check()
             self.step()
             bell.wait(poll_seconds)
 
@@ -136,7 +139,7 @@ class Registrar:
             if self._ports.gates.of(version.name).adoption is Adoption.DENY:
                 raise Refused("its policy denies changes by hand; use `make promote`")
             promoted = promote(self._ports, version, actor=ACTOR, door=Door.MLFLOW)
-        except (Unreachable, LostRace, UsageError):
+        except (Unreachable, LostRace, LeaseLost, UsageError):
             raise  # not the version's fault; another ledger's registry least of all
         except BatonError as error:
             _log.warning("refused %s, put back: %s", version, error)

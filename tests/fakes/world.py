@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
+from registry.lease import Lease
 from registry.ledger import Entry
 from registry.model_version import ModelVersion, Stage
 from registry.policy import GatesFile, Policy
@@ -67,6 +68,10 @@ class World:
         registrar = Registrar(self.ports, announce=self._knock)
         registrar.step()
         return registrar
+
+    def lease(self) -> Lease:
+        """A lease of one more process, by the world's clock."""
+        return Lease(self.ledger, monotonic=self.clock.monotonic)
 
     def click(self, version: ModelVersion, stage: Stage = Stage.PRODUCTION, **how: bool) -> None:
         """Somebody moves a version in MLflow's UI."""
