@@ -32,16 +32,20 @@ def project(ports: Ports, model: str) -> Entry | None:
 def restore(ports: Ports, model: str, before: Snapshot) -> None:
     """Undo what was done by hand to Production: its stage and alias as `before` shows them.
 
-    Other stages are people's own business and stay as they are.
+    What was put into Production leaves last, the newest move at the very end: a crash before that
+    leaves the change to be seen, and refused, once more. Other stages are people's own business.
     """
     now = ports.client.snapshot(model)
-    touched = now.production ^ before.production
-    for version in ports.client.versions(model):
-        if version.version in touched:
-            was = Stage(before.stages.get(version.version, Stage.NONE))
-            ports.client.set_stage(version, was, archive_others=False)
+    versions = sorted(ports.client.versions(model), key=lambda v: v.updated_ms)
+    for version in versions:
+        if version.version in before.production - now.production:
+            ports.client.set_stage(version, Stage.PRODUCTION, archive_others=False)
     if now.alias != before.alias:
         ports.client.set_alias(model, before.alias)
+    for version in versions:
+        if version.version in now.production - before.production:
+            was = Stage(before.stages.get(version.version, Stage.NONE))
+            ports.client.set_stage(version, was, archive_others=False)
 
 
 def settle(

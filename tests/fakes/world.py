@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import copy
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +26,7 @@ class World:
 
     def __init__(self, root: Path) -> None:
         """An empty registry and an empty ledger."""
+        root.mkdir(exist_ok=True)
         self.root = root
         self.clock = FakeClock()
         self.client = FakeRegistry(self.clock)
@@ -42,6 +45,17 @@ class World:
             gates=GatesFile("g" * 64, self.policies),
             now_ms=self.clock.now_ms,
         )
+
+    def copy(self, root: Path) -> World:
+        """The same world once more, to be changed apart from this one, which is closed."""
+        self.ledger.close()
+        root.mkdir()
+        shutil.copy(self.root / "ledger.db", root / "ledger.db")
+        twin = World(root)
+        twin.clock = copy.copy(self.clock)
+        twin.client = self.client.copy(twin.clock)
+        twin.policies = dict(self.policies)
+        return twin
 
     def train(self, model: str = "iris", **bundle: Any) -> ModelVersion:
         """Register a new version; `bundle` goes to `write_bundle`. Its bytes are its own."""
