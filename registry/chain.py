@@ -53,9 +53,8 @@ class Break:
 def first_break(chains: Chains, model: str | None = None) -> Break | None:
     """The break with the lowest revision, of one model or of the whole ledger."""
     models = {*chains.heads, *(link.model for link in chains.links)} if model is None else {model}
-    found = [fault for name in models for fault in _of_model(chains, name)]
-    if model is None:
-        found += _missing(chains)
+    found = list(_missing(chains)) if model is None else []
+    found += [fault for name in sorted(models) for fault in _of_model(chains, name)]
     return min(found, key=lambda fault: fault.revision, default=None)
 
 

@@ -93,7 +93,7 @@ def history_command(model: str, as_json: bool) -> None:
 
 @click.command("verify")
 @click.argument("model", required=False)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of sentences.")
 @exits
 def verify_command(model: str | None, as_json: bool) -> None:
     """Check that the ledger is what was appended: every hash, every chain, no gap.
@@ -118,10 +118,9 @@ def verify_command(model: str | None, as_json: bool) -> None:
     if as_json:
         print_json({"verified": rows})
         return
-    table = Table("model", "entries", "seq", "hash")
     for name, row in rows.items():
-        table.add_row(name, str(row["entries"]), str(row["seq"]), str(row["hash"]))
-    out.print(table)
+        end = f"up to seq {row['seq']}, hash {row['hash']}"
+        out.print(f"{name}: {row['entries']} entries as appended, {end}", soft_wrap=True)
 
 
 @click.command("config")

@@ -136,6 +136,27 @@ def test_status_says_what_is_wrong_and_what_to_do(shell: Shell) -> None:
     assert "retire" in row["todo"]
 
 
+def test_verify_names_the_first_entry_that_somebody_edited(shell: Shell) -> None:
+    for version in "12":
+        assert shell.call("promote", MODEL, version).code == 0
+    whole = shell.call("verify", "--json")
+    assert whole.code == 0, whole.err
+    history = shell.call("history", MODEL, "--json").json["entries"]
+    assert whole.json["verified"] == {
+        MODEL: {"entries": 2, "seq": "1.2", "hash": history[0]["hash"]}
+    }
+    assert history[0]["hash"] in shell.call("verify", MODEL).out
+    assert shell.call("verify", "tniy").code == 2
+    engine = sa.create_engine(shell.settings.ledger_url)
+    with engine.begin() as connection:
+        connection.execute(sa.text("UPDATE baton_entries SET actor = 'eve' WHERE seq = 1"))
+    engine.dispose()
+    for arguments in (("verify",), ("verify", MODEL)):
+        done = shell.call(*arguments, "--json")
+        assert (done.code, done.json["error"]) == (5, "ChainBroken")
+        assert f"{MODEL} 1.1 (revision 1)" in done.json["message"]
+
+
 def test_retiring_what_was_never_promoted_exits_3(shell: Shell) -> None:
     done = shell.call("retire", MODEL, "--json")
     assert (done.code, done.json["error"]) == (3, "NothingToServe")
