@@ -22,6 +22,7 @@ from registry.fence import fenced
 from registry.inspection import config_command, history_command, status_command, verify_command
 from registry.lease import Lease
 from registry.ledger import Entry
+from registry.listener import Listener
 from registry.manners import mind_manners
 from registry.model_version import Stage
 from registry.nudge import Bell, knock
@@ -144,7 +145,10 @@ def registrar_command() -> None:
     ports = bootstrap.ports(settings)
     lease = Lease(ports.ledger)
     registrar = Registrar(fenced(ports, lease), announce=lambda: knock(settings.watcher_socket))
+    listener = Listener(settings.ledger_url, lambda: knock(settings.registrar_socket))
+    listener.start()
     registrar.run(lease, bell, stop, poll_seconds=settings.poll_seconds)
+    listener.close()
     bell.close()
 
 
