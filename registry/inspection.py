@@ -49,6 +49,8 @@ def status_command(model: str | None, as_json: bool) -> None:
     for name, row in rows.items():
         if row["todo"]:
             err.print(f"{name}: {row['state']}: {row['todo']}", soft_wrap=True)
+        for node, why in row["refused"].items():
+            err.print(f"{name}: refused by {node}: {why}", soft_wrap=True)
     table = Table("node", "model", "serves", "seq", "state", "heard from")
     for node, body in nodes.items():
         for name, held in body.get("models", {}).items():

@@ -34,6 +34,7 @@ class Door(StrEnum):
 
     COMMAND = "command"
     MLFLOW = "mlflow"
+    REGISTRAR = "registrar"
 
 
 @dataclass(frozen=True, order=True)

@@ -11,9 +11,11 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 from registry.errors import (
     BatonError,
+    BundleInvalid,
     LeaseLost,
     LostRace,
     Refused,
@@ -23,20 +25,23 @@ from registry.errors import (
     UsageError,
 )
 from registry.lease import Lease
-from registry.ledger import Door, Entry, Snapshot
+from registry.ledger import Door, Entry, Route, Snapshot
 from registry.model_version import ModelVersion
 from registry.nudge import Bell
 from registry.policy import Adoption
 from registry.projection import project, restore
 from registry.promotion import MAX_TAG, REJECTED_TAG, Ports, is_version, promote
+from registry.refusals import refusals_of
 from registry.state import ADVICE, seen, state_of
+from registry.withdrawal import rollback
 
 _log = logging.getLogger(__name__)
 _RECENT = 100
 _FULL_SECONDS = 60
 _ASK_SECONDS = 0.5  # how often a registrar in waiting looks at the lease
 _NOTHING = Snapshot({}, None)
-ACTOR = "mlflow-ui"
+BY_HAND = "mlflow-ui"
+ACTOR = "registrar"
 
 
 class Registrar:
@@ -50,12 +55,16 @@ class Registrar:
         self._aliases: dict[str, int | None] = {}
         self._moved: set[str] = set()
         self._full_at_ms = 0
+        self._told: dict[str, tuple[object, ...]] = {}
+        self._left: set[int] = set()
 
     def step(self) -> None:
-        """Project what is pending, then adopt what was changed by hand."""
-        for entry in self._ports.ledger.heads():
+        """Project what is pending, heed the nodes, then adopt what was changed by hand."""
+        heads = self._ports.ledger.heads()
+        for entry in heads:
             if entry.snapshot is None:
                 project(self._ports, entry.model)
+        self._heed(heads)
         for model in self._to_compare():
             try:
                 self._compare(model)
@@ -80,6 +89,45 @@ class Registrar:
             lease.check()
             self.step()
             bell.wait(poll_seconds)
+
+    def _heed(self, heads: Iterable[Entry]) -> None:
+        """Leave a head that every live node refuses; of one that some refuse, tell."""
+        statuses = self._ports.ledger.statuses()
+        for head in heads:
+            refusals = refusals_of(head, statuses, now_ms=self._ports.now_ms())
+            if not head.route or not refusals.reasons:
+                continue
+            if refusals.by_all and head.revision not in self._left:
+                self._leave(head, head.route, str(refusals))
+            elif self._told.get(head.model) != (head.revision, *refusals.reasons):
+                self._told[head.model] = (head.revision, *refusals.reasons)
+                _log.warning("%s v%s: %s", head.model, head.route.version, refusals)
+
+    def _leave(self, head: Entry, route: Route, reason: str) -> None:
+        """Go back from a head that nobody can serve; once, if there is nothing to go back to."""
+        model, ports = head.model, self._ports
+        self._reject(head.model, route, reason)
+        try:
+            back = rollback(
+                ports, model, actor=ACTOR, to=None, reason=reason, door=Door.REGISTRAR, leaving=head
+            )
+        except LostRace as error:
+            _log.info("not rolled back: %s", error, extra={"model": model})
+        except (Refused, BundleInvalid, UsageError) as error:
+            self._left.add(head.revision)
+            _log.error("%s v%s: %s; it stays: %s", model, route.version, reason, error)
+        else:
+            _log.error("%s v%s: %s; back to seq %s", model, route.version, reason, back.key)
+            self._announce()
+            project(ports, model)
+
+    def _reject(self, model: str, route: Route, reason: str) -> None:
+        """Say on a version why nobody serves it; before it is left, so that no crash forgets it."""
+        with suppress(UnknownName):  # it may have been deleted since
+            version = self._ports.client.version(model, route.version)
+            tag = reason[:MAX_TAG]
+            if is_version(route, version) and version.tags.get(REJECTED_TAG) != tag:
+                self._ports.client.tag(version, {REJECTED_TAG: tag})
 
     def _to_compare(self) -> Iterable[str]:
         """Models where something moved since they were last compared; all of them once a minute."""
@@ -138,7 +186,7 @@ class Registrar:
         try:
             if self._ports.gates.of(version.name).adoption is Adoption.DENY:
                 raise Refused("its policy denies changes by hand; use `make promote`")
-            promoted = promote(self._ports, version, actor=ACTOR, door=Door.MLFLOW)
+            promoted = promote(self._ports, version, actor=BY_HAND, door=Door.MLFLOW)
         except (Unreachable, LostRace, LeaseLost, UsageError):
             raise  # not the version's fault; another ledger's registry least of all
         except BatonError as error:

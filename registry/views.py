@@ -12,6 +12,7 @@ from registry.console import out
 from registry.errors import BatonError
 from registry.ledger import Entry
 from registry.promotion import Ports
+from registry.refusals import refusals_of
 from registry.report import PromotionReport
 from registry.state import ADVICE, seen, state_of
 
@@ -41,6 +42,7 @@ def status_row(ports: Ports, entry: Entry) -> dict[str, Any]:
     except BatonError as error:
         shown, text = None, str(error)
     state = state_of(entry, *(shown or (None, None)))
+    refusals = refusals_of(entry, ports.ledger.statuses(), now_ms=ports.now_ms())
     if shown is not None:
         production = sorted(shown[0].production)
         text = ", ".join(f"v{v}" for v in production) or "nothing in Production"
@@ -48,6 +50,7 @@ def status_row(ports: Ports, entry: Entry) -> dict[str, Any]:
         "entry": brief(entry),
         "state": state.value,
         "todo": ADVICE[state],
+        "refused": dict(refusals.reasons),
         "mlflow": text,
     }
 

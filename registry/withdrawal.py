@@ -20,12 +20,22 @@ from registry.promotion import Ports, claim, same_version
 _log = logging.getLogger(__name__)
 
 
-def rollback(ports: Ports, model: str, *, actor: str, to: int | None, reason: str = "") -> Entry:
+def rollback(
+    ports: Ports,
+    model: str,
+    *,
+    actor: str,
+    to: int | None,
+    reason: str = "",
+    door: Door = Door.COMMAND,
+    leaving: Entry | None = None,
+) -> Entry:
     """Go back to the newest earlier version that was never rolled back from, or to version `to`.
 
     After `retire` that is what served before. One that was deleted in MLflow is passed over, with
-    a `to` it is refused. Its bytes are checked against the manifest that served. Raises
-    NothingToServe, UnknownName for a `to` that never served, BundleInvalid.
+    a `to` it is refused. Its bytes are checked against the manifest that served. With `leaving` it
+    goes back only if that is still the head. Raises NothingToServe, UnknownName for a `to` that
+    never served, BundleInvalid, LostRace.
     """
     claim(ports, model)
     history = _history(ports, model)
@@ -49,10 +59,10 @@ def rollback(ports: Ports, model: str, *, actor: str, to: int | None, reason: st
         kind=EntryKind.ROLLBACK,
         routes=(target,),
         actor=actor,
-        door=Door.COMMAND,
+        door=door,
         reason=reason or left,
     )
-    return ports.ledger.append(draft, expected=head, at_ms=ports.now_ms())
+    return ports.ledger.append(draft, expected=leaving or head, at_ms=ports.now_ms())
 
 
 def retire(ports: Ports, model: str, *, actor: str, reason: str = "") -> Entry:
