@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PY = .venv/bin/python
 .DEFAULT_GOAL = help
-.PHONY: help setup lock demo train promote rollback status history serve mlflow test lint format bench clean
+.PHONY: help setup lock demo train promote rollback retire status history verify serve mlflow test lint format bench clean
 
 help:  ## list these verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,11 +25,17 @@ promote: setup  ## through the gates into Production: MODEL= VERSION= STAGE= (tr
 rollback: setup  ## back to the version before: MODEL= VERSION=
 	@$(PY) -m registry rollback $(MODEL) $(if $(VERSION),--to $(VERSION))
 
+retire: setup  ## take Production away, nothing serves: MODEL= REASON=
+	@$(PY) -m registry retire $(MODEL) $(if $(REASON),--reason "$(REASON)")
+
 status: setup  ## what serves where, and what MLflow shows: MODEL=
 	@$(PY) -m registry status $(MODEL)
 
 history: setup  ## every change of a model's Production version: MODEL=
 	@$(PY) -m registry history $(MODEL)
+
+verify: setup  ## whether the ledger is still what was appended to it: MODEL=
+	@$(PY) -m registry verify $(MODEL)
 
 serve: setup  ## serve the Production versions, and follow them
 	@exec $(PY) -m serving

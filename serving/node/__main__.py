@@ -13,6 +13,7 @@ from pathlib import Path
 from registry import bootstrap, log, process
 from registry.client import MlflowRegistry, RegistryClient
 from registry.ledger import Ledger
+from registry.listener import Listener
 from registry.nudge import Bell, knock
 from registry.selector import Selector
 from registry.settings import Settings
@@ -60,6 +61,9 @@ def main() -> None:
     )
     for name, held in flipper.models.items():
         watcher.status.show(name, held)
+    listener = Listener(settings.ledger_url, watcher.wake)
+    if not settings.bundle:
+        listener.start()
     if follower.selectors:
         follower.start()
     while not stop.is_set():
@@ -68,6 +72,7 @@ def main() -> None:
         watcher.step(time.monotonic())
         bell.wait(settings.poll_seconds)
     bell.close()
+    listener.close()
     follower.close()
     watcher.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -203,6 +204,13 @@ class FakeRegistry:
         """Somebody deletes a model; one of the same name begins at version 1 again."""
         self._model(name)
         del self._models[name]
+
+    def copy(self, clock: FakeClock) -> FakeRegistry:
+        """The same registry, changed apart from this one."""
+        twin = FakeRegistry(clock)
+        twin._models = copy.deepcopy(self._models)
+        twin._metrics = dict(self._metrics)
+        return twin
 
     def fail_next(self, method: str, error: Exception | None = None, *, times: int = 1) -> None:
         """Let the next calls of one method of the port fail."""

@@ -21,7 +21,7 @@ from serving.node.status import Status
 from serving.node.store import NodeStore
 from serving.node.watcher import Watcher
 from serving.page import Page
-from tests.servingfakes.versions import entry, folder, route
+from tests.servingfakes.versions import entry, folder, retirement, route
 from tests.servingfakes.workers import FakeLoader, FakeWorker
 
 
@@ -119,6 +119,12 @@ class WatchedNode:
         entries = self.ledger.entries
         seq = 1 + sum(one.model == model for one in entries)
         entries.append(entry(to, seq, model=model, revision=len(entries) + 1))
+
+    def retire(self, *, model: str = "iris") -> None:
+        seq = 1 + sum(one.model == model for one in self.ledger.entries)
+        self.ledger.entries.append(
+            retirement(seq, model=model, revision=len(self.ledger.entries) + 1)
+        )
 
     def step(self, *, wait: bool = True) -> None:
         self.watcher.step(self.now)

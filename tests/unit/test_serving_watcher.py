@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from registry.errors import UnknownModel
 from tests.servingfakes.watched import WatchedNode
 from tests.servingfakes.workers import FakeLoader, FakeWorker
 
@@ -202,3 +203,39 @@ def test_a_status_that_cannot_be_written_is_written_later(node: WatchedNode) -> 
     node.now, node.ledger.away = 6.1, False
     node.step()
     assert len(node.ledger.told) == told + 1
+
+
+def test_a_retired_model_is_unknown_until_a_later_entry_serves_it_again(node: WatchedNode) -> None:
+    one = node.version(1)
+    node.head(one)
+    node.step()
+    node.retire()
+    node.step()
+    with pytest.raises(UnknownModel, match=r"iris was retired \(seq 1.2\); promote a version"):
+        node.worker.answers()
+    assert node.ledger.told[-1]["models"]["iris"]["version"] is None
+    assert node.ledger.told[-1]["models"]["iris"]["seq"] == "1.2"
+    node.head(one)
+    node.step()
+    assert node.worker.answers() == (3, one.digest)
+
+
+def test_a_retirement_outlives_the_watcher(node: WatchedNode) -> None:
+    node.head(node.version(1))
+    node.step()
+    node.retire()
+    node.step()
+    node.watcher.close()
+    node.watcher = node.started()
+    node.step()
+    with pytest.raises(UnknownModel, match="retired"):
+        node.worker.answers()
+
+
+def test_models_are_fetched_side_by_side_and_the_same_bytes_once(node: WatchedNode) -> None:
+    for number in range(1, 9):
+        node.head(node.version(number % 4 + 1), model=f"m{number}")
+    node.step()
+    assert len(node.trial.tried) == 4
+    for number in range(1, 9):
+        assert node.worker.answers(f"m{number}") == (1, node.version(number % 4 + 1).digest)
