@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.integration.checker import Observation, violations
+from benchmarks.checker import violations
+from benchmarks.history import Observation
 
 
 def predict(version: str, request: Any) -> Any:

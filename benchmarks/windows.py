@@ -1,0 +1,73 @@
+"""Parts of a recorded history around swaps, and their latencies.
+
+A swap's instant is when the first answer with its seq had come. *Near* it are the requests due
+within 1 s of that. *Quiet* are those due in the 2 s right before its entry was appended: an equal
+window in which nothing was fetched, tried or loaded, if swaps are `APART_SECONDS` apart. *While it
+loads* are those due from the entry until 1 s after the instant. Latency counts from when a request
+was due.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from benchmarks.history import Rows
+
+NEAR_SECONDS = 1.0
+_SETTLE_SECONDS = 1.0
+APART_SECONDS = NEAR_SECONDS + _SETTLE_SECONDS + 2 * NEAR_SECONDS
+
+
+@dataclass(frozen=True)
+class Moments:
+    """When one swap's entry was appended, and when its first answer had come."""
+
+    appended: float
+    seen: float
+
+
+@dataclass(frozen=True)
+class Windows:
+    """The three kinds of requests of one run, over all its swaps."""
+
+    near: Rows
+    quiet: Rows
+    loading: Rows
+
+    @classmethod
+    def of(cls, rows: Rows, swaps: Sequence[Moments]) -> Windows:
+        """Sort the requests of a run; a request may be in none."""
+        due = rows["due"]
+        near, quiet, loading = (np.zeros(len(rows), dtype=bool) for _ in range(3))
+        for swap in swaps:
+            near |= abs(due - swap.seen) <= NEAR_SECONDS
+            loading |= (swap.appended <= due) & (due <= swap.seen + NEAR_SECONDS)
+            quiet |= (swap.appended - 2 * NEAR_SECONDS <= due) & (due < swap.appended)
+        return cls(rows[near], rows[quiet], rows[loading])
+
+    def near_ratio(self, share: float) -> float:
+        """The quantile near swaps ÷ the same in quiet windows."""
+        return latency_ms(self.near, share) / latency_ms(self.quiet, share)
+
+    def loading_ratio(self, share: float) -> float:
+        """The quantile while versions load ÷ the same in quiet windows."""
+        return latency_ms(self.loading, share) / latency_ms(self.quiet, share)
+
+
+def latency_ms(rows: Rows, share: float) -> float:
+    """The latency that `share` (0 to 1) of the requests do not exceed; NaN without requests."""
+    return _quantile(rows["ended"] - rows["due"], share)
+
+
+def late_ms(rows: Rows, share: float) -> float:
+    """The same of how late the client itself was."""
+    return _quantile(rows["late"], share)
+
+
+def _quantile(seconds: Rows, share: float) -> float:
+    if not len(seconds):
+        return float("nan")
+    return float(np.sort(seconds)[min(len(seconds) - 1, int(share * len(seconds)))]) * 1000
