@@ -14,7 +14,7 @@ from pathlib import Path
 from benchmarks.load import Load
 from benchmarks.node import ROOT, Node
 from benchmarks.versions import Versions
-from registry.ledger import Door, Draft, Entry, EntryKind, Key, Route
+from registry.ledger import Door, Draft, Entry, EntryKind, Route
 from registry.nudge import knock
 from registry.sql_ledger import SqlLedger
 
@@ -37,7 +37,12 @@ class Driver:
     """One node with a ledger of its own, and the versions that it is told to serve."""
 
     def __init__(
-        self, home: Path, versions: Versions, *, environ: Mapping[str, str] | None = None
+        self,
+        home: Path,
+        versions: Versions,
+        *,
+        model: str = MODEL,
+        environ: Mapping[str, str] | None = None,
     ) -> None:
         """Nothing runs before `serving`."""
         temporary = home / "tmp"  # of its own: what it leaves there can be counted
@@ -52,39 +57,34 @@ class Driver:
         }
         self.node = Node(home, environ={**own, **(environ or {})})
         self.versions = versions
+        self.model = model
         self.ledger = SqlLedger(own["BATON_LEDGER_URL"])
         self.log = home / "server.log"
 
     @contextmanager
-    def serving(self) -> Iterator[int]:
-        """Run the server until the block ends; gives its pid once it serves what the head says."""
+    def serving(self, *, ready_seconds: float = READY_SECONDS) -> Iterator[int]:
+        """Run the server until the block ends; gives its pid once it is ready."""
         with self.node.serving(log=self.log) as server:
-            self.node.ready(seconds=READY_SECONDS)
+            self.node.ready(seconds=ready_seconds)
             yield server.pid
 
-    def load(self, rate: float, record: Path, *, model: str = MODEL) -> Load:
-        """A load on a model of this node, spread over its workers."""
-        return Load(self.node.port, f"/models/{model}/predict", rate, record)
+    def load(self, rate: float, record: Path) -> Load:
+        """A load on the model, spread over the workers."""
+        return Load(self.node.port, f"/models/{self.model}/predict", rate, record)
 
     def to(
         self,
         version: int,
         *,
-        model: str = MODEL,
         kind: EntryKind = EntryKind.PROMOTE,
         nudged: bool = True,
     ) -> Swap:
         """Append an entry, and knock as the command does unless the poll is to find it."""
-        entry = append(self.ledger, model, self.versions.route(version), kind=kind)
+        entry = append(self.ledger, self.model, self.versions.route(version), kind=kind)
         appended = time.monotonic()
         if nudged:
             knock(self.node.home / "node.sock")
         return Swap(entry.key.seq, version, kind, appended)
-
-    def head(self, model: str = MODEL) -> Key | None:
-        """Where the model stands."""
-        head = self.ledger.head(model)
-        return head.key if head else None
 
 
 def append(

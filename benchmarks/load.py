@@ -115,9 +115,10 @@ class Load:
             time.sleep(0.005)
         return found
 
-    def until_every(self, seq: int) -> float:
+    def until_every(self, seq: int, *, seconds: float = 60.0) -> float:
         """Wait until every worker has answered with at least `seq`; returns when the last did."""
-        return float(self.until(lambda: self.every(seq), f"every worker answers with seq {seq}"))
+        what = f"every worker answers with seq {seq}"
+        return float(self.until(lambda: self.every(seq), what, seconds=seconds))
 
     @property
     def ids(self) -> list[str]:

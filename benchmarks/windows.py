@@ -23,10 +23,11 @@ APART_SECONDS = NEAR_SECONDS + _SETTLE_SECONDS + 2 * NEAR_SECONDS
 
 @dataclass(frozen=True)
 class Moments:
-    """When one swap's entry was appended, and when its first answer had come."""
+    """When one swap's entry was appended, its first answer had come, and one of every worker."""
 
     appended: float
     seen: float
+    every: float
 
 
 @dataclass(frozen=True)
@@ -36,17 +37,22 @@ class Windows:
     near: Rows
     quiet: Rows
     loading: Rows
+    quiet_halves: tuple[Rows, Rows]
 
     @classmethod
     def of(cls, rows: Rows, swaps: Sequence[Moments]) -> Windows:
         """Sort the requests of a run; a request may be in none."""
         due = rows["due"]
         near, quiet, loading = (np.zeros(len(rows), dtype=bool) for _ in range(3))
-        for swap in swaps:
+        odd = quiet.copy()
+        for number, swap in enumerate(swaps):
             near |= abs(due - swap.seen) <= NEAR_SECONDS
             loading |= (swap.appended <= due) & (due <= swap.seen + NEAR_SECONDS)
-            quiet |= (swap.appended - 2 * NEAR_SECONDS <= due) & (due < swap.appended)
-        return cls(rows[near], rows[quiet], rows[loading])
+            before = (swap.appended - 2 * NEAR_SECONDS <= due) & (due < swap.appended)
+            quiet |= before
+            odd |= before & (number % 2 == 1)
+        halves = rows[quiet & odd], rows[quiet & ~odd]
+        return cls(rows[near], rows[quiet], rows[loading], halves)
 
     def near_ratio(self, share: float) -> float:
         """The quantile near swaps ÷ the same in quiet windows."""
@@ -55,6 +61,11 @@ class Windows:
     def loading_ratio(self, share: float) -> float:
         """The quantile while versions load ÷ the same in quiet windows."""
         return latency_ms(self.loading, share) / latency_ms(self.quiet, share)
+
+    def noise_ratio(self, share: float) -> float:
+        """The same where nothing happened: every other quiet window ÷ the rest of them."""
+        odd, even = self.quiet_halves
+        return latency_ms(odd, share) / latency_ms(even, share)
 
 
 def latency_ms(rows: Rows, share: float) -> float:
