@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.convergence import trial_seconds_of
+from benchmarks.convergence import trial_and_loads
 from benchmarks.load import Load
 from benchmarks.mlflow_server import MlflowServer
 from benchmarks.node import Node
@@ -92,8 +92,7 @@ def _trial_and_loads(ours: Ports, node: Node, load: Load, version: str) -> float
     files = node.home / f"files-{version}"
     files.mkdir()
     ours.client.download(ours.client.version(_MODEL, int(version)), files)
-    tried, loaded = trial_seconds_of(Settings.read(node.environ), files)
-    return tried + load.workers * loaded
+    return trial_and_loads(node, files, workers=load.workers)
 
 
 def _clicked(mlflow: MlflowServer, load: Load, version: str) -> float:

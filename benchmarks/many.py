@@ -14,7 +14,7 @@ from pathlib import Path
 
 from benchmarks import around
 from benchmarks.around import Run
-from benchmarks.convergence import trial_seconds
+from benchmarks.convergence import trial_and_loads
 from benchmarks.driver import Driver, append
 from benchmarks.processes import cpu_seconds, watcher_pid
 from benchmarks.results import Row
@@ -54,14 +54,14 @@ def run(
         taken: list[float] = []
 
         def tried(version: int) -> None:
-            trial, loaded = trial_seconds(driver, version)
-            taken.append(trial + load.workers * loaded)
+            files = Path(driver.versions.route(version).source)
+            taken.append(trial_and_loads(driver.node, files, workers=load.workers))
 
         with load.running():
             fresh = range(models + 1, models + 1 + swaps)
             moments = around.swap_apart(driver, load, fresh, tell=tell, prepare=tried)
-    beyond = [m.every - m.appended - t for m, t in zip(moments, taken, strict=True)]
-    return Crowd(models, ready, poll_seconds, around.recorded(load, moments), tuple(beyond))
+    beyond = tuple(one.every - one.appended - min(taken) for one in moments)
+    return Crowd(models, ready, poll_seconds, around.recorded(load, moments), beyond)
 
 
 def rows(alone: Sequence[Crowd], many: Sequence[Crowd]) -> list[Row]:

@@ -99,8 +99,8 @@ def burning(bench: Bench, *, full: bool) -> Section:
     rows = around.rows(runs, what, p99=1.5, p999=None, loading=1.5)
     notes = [
         (
-            f"no stand-in: {products} products of constant 512 × 512 matrices, which ONNX Runtime "
-            "multiplies at every load (trial and workers); so many took 5 s in a trial before the runs"
+            f"no stand-in: {products} products of constant 512 × 512 matrices, which "
+            "ONNX Runtime multiplies at every load (trial, workers): 5 s of a trial before the runs"
         )
     ]
     if full:
@@ -117,12 +117,13 @@ def converging(bench: Bench) -> Section:
     taken = sorted(found.subtracted)
     notes = [
         (
-            f"{bench.windows} swaps of each kind under {bench.rate:g} requests/s on 2 workers; until "
-            "the last worker's first answer came; goals are for the slowest"
+            f"{bench.windows} swaps of each kind under {bench.rate:g} requests/s on 2 workers; "
+            "until the last worker's first answer came; goals are for the slowest"
         ),
         (
-            "subtracted for new versions: their own trial, run by the driver right before under the "
-            f"same load, and 2 loads: {taken[0]:.2f} to {taken[-1]:.2f} s; nothing for flips"
+            "subtracted for new versions: the shortest of their trials, which the driver runs "
+            f"right before each swap under the same load, and one load a worker: {taken[0]:.2f} s "
+            f"(the longest {taken[-1]:.2f} s); nothing for flips"
         ),
     ]
     raw = [bench.kept("converging", record)]
@@ -168,12 +169,12 @@ def clicking(bench: Bench) -> Section:
     )
     notes = [
         (
-            "a real MLflow server; the click is the REST call that the UI's dialog sends, archiving "
-            "left unchecked; registrar and watcher poll every second"
+            "a real MLflow server; the click is the REST call that the UI's dialog sends, "
+            "archiving left unchecked; registrar and watcher poll every second"
         ),
         (
-            "subtracted: judging (`promote()` on the forest before, timed in the driver), the trial "
-            "on the node (run alone right before) and one load a worker"
+            "subtracted: judging (`promote()` on the forest before, timed in the driver), the "
+            "trial on the node (run alone right before) and one load a worker"
         ),
     ]
     raw = [bench.kept("clicking", record)]
