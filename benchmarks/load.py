@@ -25,6 +25,7 @@ from benchmarks.history import Rows
 
 _ROOT = Path(__file__).resolve().parents[1]
 _END_SECONDS = 60.0
+_LOOK_SECONDS = 0.05
 ONE_COLUMN = f'{{"instances": [[{INPUT.decode()}]]}}'
 
 
@@ -59,7 +60,8 @@ class Load:
     count: int = 0
     bad: int = 0
     firsts: list[First] = field(default_factory=list)
-    _heard: threading.Event = field(default_factory=threading.Event)
+    _begun: threading.Event = field(default_factory=threading.Event)
+    _news: threading.Condition = field(default_factory=threading.Condition)
 
     @contextmanager
     def running(self) -> Iterator[Load]:
@@ -78,8 +80,8 @@ class Load:
             client.stdin.write(json.dumps(dataclasses.asdict(self._order())) + "\n")
             client.stdin.flush()
             ear.start()
-            if not self._heard.wait(_END_SECONDS):
-                raise LoadFailed(f"no request could be sent to {self.path}")
+            if not self._begun.wait(_END_SECONDS):
+                raise LoadFailed(f"the client did not begin to ask {self.path}")
             yield self
             client.stdin.close()
             if client.wait(_END_SECONDS) != 0:
@@ -112,7 +114,8 @@ class Load:
         while not (found := done()):
             if time.monotonic() > deadline:
                 raise LoadFailed(f"{what}: not within {seconds:g} s")
-            time.sleep(0.005)
+            with self._news:
+                self._news.wait(_LOOK_SECONDS)
         return found
 
     def until_every(self, seq: int, *, seconds: float = 60.0) -> float:
@@ -149,4 +152,6 @@ class Load:
             elif word == "count":
                 self.count, self.bad = int(rest[0]), int(rest[1])
             elif word == "begun":
-                self._heard.set()
+                self._begun.set()
+            with self._news:
+                self._news.notify_all()

@@ -32,7 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = _parser().parse_args(arguments)
     console = Console()
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-    missed = False
+    missed: list[str] = []
+    failed = False
     for name in given.only or MEASUREMENTS:
         with (
             tempfile.TemporaryDirectory(prefix="bench-swap-") as scratch,
@@ -48,8 +49,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             section = MEASUREMENTS[name](_bench(given, Path(scratch), tell))
         results.write(section, page=given.page)
         _show(console, section)
-        missed |= _is_missed(section, strict=given.strict)
-    return 1 if missed else 0
+        missed += [row.name for row in section.rows if "missed" in row.verdict]
+        failed |= _is_missed(section, strict=given.strict)
+    console.print(f"missed: {'; '.join(missed)}" if missed else "every goal met", soft_wrap=True)
+    return 1 if failed else 0
 
 
 def _bench(given: argparse.Namespace, scratch: Path, tell: object) -> Bench:
