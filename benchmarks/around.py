@@ -76,13 +76,11 @@ def swap_apart(
     numbers: Sequence[int],
     *,
     tell: Callable[[int, int], None],
-    prepare: Callable[[int], object] = lambda _number: None,
 ) -> list[Moments]:
-    """Swap to each version in turn, with a quiet window before each, and `prepare` before that."""
+    """Swap to each version in turn, with a quiet window before each."""
     moments = []
     for done, number in enumerate(numbers, start=1):
         driver.versions.route(number)  # made now, not in the quiet window
-        prepare(number)
         time.sleep(APART_SECONDS)
         swap = driver.to(number)
         every = load.until_every(swap.seq, seconds=_SLOW_SECONDS)

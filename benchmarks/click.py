@@ -3,7 +3,7 @@
 A real `mlflow server` beside a node that hosts the registrar. The click is the REST call that the
 UI's stage dialog sends (`ajax-api/2.0/mlflow/model-versions/transition-stage`, archiving left
 unchecked). Subtracted are: judging, measured on the version before by the same function the
-registrar calls; its trial on the node, run alone right before; its load time once a worker.
+registrar calls; and its trial on the node meanwhile (see `trials.py`). Loads are not.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks.convergence import trial_and_loads
 from benchmarks.load import Load
 from benchmarks.mlflow_server import MlflowServer
 from benchmarks.node import Node
 from benchmarks.results import Row
+from benchmarks.trials import Trials
 from registry.bootstrap import ports
 from registry.nudge import knock
 from registry.promotion import Ports, promote
@@ -39,16 +39,16 @@ def run(
     load = Load(node.port, f"/models/{_MODEL}/predict", rate, record, body=_FLOWER)
     beyond, whole = [], []
     ours = ports(Settings.read(node.environ))
-    with MlflowServer(node, _MODEL) as mlflow, node.serving(log=home / "server.log"):
+    log = home / "server.log"
+    with MlflowServer(node, _MODEL) as mlflow, node.serving(log=log) as server:
         node.ready(seconds=60)
         node.follows(_MODEL, trained[0], seconds=60)
-        with load.running():
+        with Trials(server.pid) as trials, load.running():
             for done in range(clicks):
                 judging = _promoted(ours, node, load, trained[2 * done + 1])
-                clicked = trained[2 * done + 2]
-                must = judging + _trial_and_loads(ours, node, load, clicked)
-                whole.append(_clicked(mlflow, load, clicked))
-                beyond.append(whole[-1] - must)
+                span = _clicked(mlflow, load, trained[2 * done + 2])
+                whole.append(span[1] - span[0])
+                beyond.append(whole[-1] - judging - trials.seconds(*span))
                 tell(done + 1, clicks)
     return beyond, whole, record
 
@@ -87,17 +87,9 @@ def _is_synced(ours: Ports) -> bool:
     return bool(head and head.snapshot)
 
 
-def _trial_and_loads(ours: Ports, node: Node, load: Load, version: str) -> float:
-    """Seconds of the version's trial on the node, and of its loads."""
-    files = node.home / f"files-{version}"
-    files.mkdir()
-    ours.client.download(ours.client.version(_MODEL, int(version)), files)
-    return trial_and_loads(node, files, workers=load.workers)
-
-
-def _clicked(mlflow: MlflowServer, load: Load, version: str) -> float:
-    """Seconds from the click until every worker answers with the version."""
+def _clicked(mlflow: MlflowServer, load: Load, version: str) -> tuple[float, float]:
+    """From the click until every worker answers with the version."""
     seq = load.newest.seq + 1
     clicked = time.monotonic()
     mlflow.put_into_production(version)
-    return load.until_every(seq) - clicked
+    return clicked, load.until_every(seq)

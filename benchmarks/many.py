@@ -14,10 +14,10 @@ from pathlib import Path
 
 from benchmarks import around
 from benchmarks.around import Run
-from benchmarks.convergence import trial_and_loads
 from benchmarks.driver import Driver, append
 from benchmarks.processes import cpu_seconds, watcher_pid
 from benchmarks.results import Row
+from benchmarks.trials import Trials
 from benchmarks.versions import Versions
 from serving.node.store import NodeStore
 
@@ -51,16 +51,11 @@ def run(
         ready = time.monotonic() - begun
         poll_seconds = _idle_poll(server)
         load = driver.load(rate, home / "history.bin")
-        taken: list[float] = []
-
-        def tried(version: int) -> None:
-            files = Path(driver.versions.route(version).source)
-            taken.append(trial_and_loads(driver.node, files, workers=load.workers))
-
-        with load.running():
+        with Trials(server) as trials, load.running():
             fresh = range(models + 1, models + 1 + swaps)
-            moments = around.swap_apart(driver, load, fresh, tell=tell, prepare=tried)
-    beyond = tuple(one.every - one.appended - min(taken) for one in moments)
+            moments = around.swap_apart(driver, load, fresh, tell=tell)
+    spans = [(one.appended, one.every) for one in moments]
+    beyond = tuple(end - begin - trials.seconds(begin, end) for begin, end in spans)
     return Crowd(models, ready, poll_seconds, around.recorded(load, moments), beyond)
 
 

@@ -114,16 +114,15 @@ def converging(bench: Bench) -> Section:
     found, record = convergence.run(
         home, swaps=bench.windows, rate=bench.rate, tell=bench.telling("swaps")
     )
-    taken = sorted(found.subtracted)
+    tried = sorted(found.tried)
     notes = [
         (
             f"{bench.windows} swaps of each kind under {bench.rate:g} requests/s on 2 workers; "
             "until the last worker's first answer came; goals are for the slowest"
         ),
         (
-            "subtracted for new versions: the shortest of their trials, which the driver runs "
-            f"right before each swap under the same load, and one load a worker: {taken[0]:.2f} s "
-            f"(the longest {taken[-1]:.2f} s); nothing for flips"
+            "subtracted for new versions: their trial on the node, the lifetime of its process in "
+            f"/proc, {tried[0]:.2f} to {tried[-1]:.2f} s; nothing for flips, nothing for loads"
         ),
     ]
     raw = [bench.kept("converging", record)]
@@ -173,8 +172,8 @@ def clicking(bench: Bench) -> Section:
             "archiving left unchecked; registrar and watcher poll every second"
         ),
         (
-            "subtracted: judging (`promote()` on the forest before, timed in the driver), the "
-            "trial on the node (run alone right before) and one load a worker"
+            "subtracted: judging (`promote()` on the forest before, timed in the driver) and "
+            "the trial on the node (the lifetime of its process in /proc); not the loads"
         ),
     ]
     raw = [bench.kept("clicking", record)]
