@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PY = .venv/bin/python
 .DEFAULT_GOAL = help
-.PHONY: help setup lock demo train promote rollback retire status history verify serve mlflow test lint format bench clean
+.PHONY: help setup lock demo train promote rollback retire status history verify serve mlflow test lint format bench bench-swap nightly clean
 
 help:  ## list these verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,12 @@ format: setup  ## let the formatter and the fixable rules do their work
 
 bench: setup  ## measure what the README claims; writes benchmarks/RESULTS.md
 	@$(PY) -m benchmarks
+
+bench-swap: setup  ## measure the swap, about an hour: ARGS="--only plain --runs 3"
+	@$(PY) -m benchmarks.swap $(ARGS)
+
+nightly: setup  ## what takes too long for every change: ARGS="--only million"
+	@$(PY) -m benchmarks.nightly $(ARGS)
 
 clean:  ## remove .venv and var/: everything trained, promoted and stored here
 	@rm -rf .venv var
