@@ -56,6 +56,9 @@ LAST_POLL = Gauge(
 )
 POLL_ERRORS = Counter("baton_poll_errors_total", "Polls that could not read the ledger.")
 WORKERS = Gauge("baton_workers", "Workers that run.", multiprocess_mode="mostrecent")
+RUNNER_RESTARTS = Counter(
+    "baton_runner_restarts_total", "Runners started again because they ended.", ("model",)
+)
 
 
 class _Collector(MultiProcessCollector):
