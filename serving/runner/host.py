@@ -116,7 +116,8 @@ class Host:
         """End a runner once the longest request begun before it was unnamed must be over."""
         if runner.unnamed_at is None:
             runner.unnamed_at = now
-        if runner.ended_at is not None or now - runner.unnamed_at >= self.grace_seconds:
+        is_over = now - runner.unnamed_at >= self.grace_seconds
+        if is_over or runner.process.poll() is not None:
             self._end(digest)
 
     def _end(self, digest: str) -> None:
