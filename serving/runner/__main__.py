@@ -15,6 +15,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
+from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 
@@ -34,8 +35,9 @@ from serving.servable import Servable
 from serving.stored import manifest_of, root_of
 
 _log = logging.getLogger("serving.runner")
+_BACKGROUND = 10  # loading must not take time from the requests beside it; answering may
 _FAILED = 5
-_OUT_OF_MEMORY = 6
+_BEYOND_REPAIR = 6
 _LIMITS = Limits(max_rows=10_000_000, max_horizon=1)
 
 
@@ -47,9 +49,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
     isolation = isolate(given.memory_mb)
     mind_manners()
+    loaded: Future[tuple[Engine, bool]] = Future()
+    server = threading.Thread(target=_serve, args=[given, loaded], name="server", daemon=True)
+    server.start()
+    os.nice(_BACKGROUND)  # on Linux this is the thread's own
     try:
         with _limited(given.load_seconds):
-            model, may_join = _loaded(given.store, given.digest)
+            loaded.set_result(_loaded(given.store, given.digest))
     except MemoryError:
         return _fail(
             given.socket, f"needs more than {given.memory_mb} MiB (BATON_RUNNER_MEMORY_MB)"
@@ -58,13 +64,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(given.socket, str(error))
     except Exception as error:  # noqa: BLE001 - a fault of the version's code
         return _fail(given.socket, f"{type(error).__name__}: {error}")
+    _log.info("%s is loaded", given.digest[:12], extra={"isolation": isolation})
+    server.join()
+    return 0
+
+
+def _serve(given: argparse.Namespace, loaded: Future[tuple[Engine, bool]]) -> None:
+    """Wait for the version, then answer; this thread and those it starts are as nice as workers."""
+    model, may_join = loaded.result()
     rows = given.batch_rows if may_join else 1
     batches = Batches(model.run, most_rows=rows, limit=partial(_limited, given.seconds))
     threading.Thread(target=_work, args=[batches], name="model", daemon=True).start()
     listener = Listener(given.socket, batches)
-    _log.info("a version is loaded", extra={**_told(given), "isolation": isolation, "rows": rows})
+    _log.info("%s is served", given.digest[:12], extra={"most_rows": rows})
     listener.serve()
-    return 0
 
 
 def _given(arguments: Sequence[str] | None) -> argparse.Namespace:
@@ -105,12 +118,15 @@ def _loaded(store: Path, digest: str) -> tuple[Engine, bool]:
 
 
 def _work(batches: Batches) -> None:
-    """Ask the model; memory that ran out may not come back, so a new process has to."""
+    """Ask the model; what it does to this thread beyond an error, a new process has to mend.
+
+    That is memory that ran out, which may not come back, and an exit.
+    """
     try:
         batches.serve()
-    except MemoryError:
-        _log.error("out of memory: ending this process, the host starts another")
-        os._exit(_OUT_OF_MEMORY)
+    except BaseException as error:  # noqa: BLE001 - this process ends
+        _log.error("%s: ending this process, the host starts another", type(error).__name__)
+    os._exit(_BEYOND_REPAIR)
 
 
 @contextlib.contextmanager
@@ -128,10 +144,6 @@ def _fail(path: Path, reason: str) -> int:
     failed(path).write_text(reason, encoding="utf-8")
     _log.error("cannot load: %s", reason)
     return _FAILED
-
-
-def _told(given: argparse.Namespace) -> dict[str, object]:
-    return {"digest": given.digest[:12], "socket": str(given.socket)}
 
 
 if __name__ == "__main__":

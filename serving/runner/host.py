@@ -9,7 +9,6 @@ All of them end with this process, and it with its parent.
 from __future__ import annotations
 
 import logging
-import os
 import shutil
 import signal
 import subprocess
@@ -24,7 +23,7 @@ from typing import Protocol
 from registry import log
 from registry.bundle import Bundle
 from registry.errors import BundleInvalid
-from registry.process import die_with_parent
+from registry.process import bare_environment, die_with_parent
 from registry.settings import Settings
 from serving import metrics
 from serving.assignments import Assignments
@@ -39,8 +38,8 @@ _LOOK_SECONDS = 0.02
 _FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 30.0
 _PROVEN_SECONDS = 30.0
-# What a model may see of this process's environment: where things are, and no secret.
-_KEPT = ("PATH", "HOME", "LANG", "LC_", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "PYTHON", "OMP_")
+# One thread a call, as the other engines have.
+_ONE_THREAD = {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
 
 
 class Process(Protocol):
@@ -150,7 +149,7 @@ class Children:
         return subprocess.Popen(  # noqa: S603 - our own module, no shell
             [*_COMMAND, str(settings.store_dir), digest, *options],
             cwd=_ROOT,
-            env=_environment(),
+            env={**_ONE_THREAD, **bare_environment()},
             stdin=subprocess.DEVNULL,
         )
 
@@ -221,12 +220,6 @@ def main() -> None:
         while not stop.wait(_LOOK_SECONDS):
             host.step(named.look(), time.monotonic())
     host.close()
-
-
-def _environment() -> dict[str, str]:
-    """The variables a runner is given; one thread a call, as the other engines have."""
-    kept = {name: value for name, value in os.environ.items() if name.startswith(_KEPT)}
-    return {"OMP_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", **kept}
 
 
 def _how(code: int) -> str:

@@ -173,8 +173,9 @@ def test_a_predict_that_hangs_is_503_by_the_deadline_and_the_runner_is_replaced(
     assert "exit -14" in node.log()
 
 
-def test_a_runner_that_needs_too_much_memory_is_replaced_and_the_worker_lives(
-    tmp_path: Path, node: Node, serve: Callable[..., Reply]
+@pytest.mark.parametrize("end", ["numpy.ones(1 << 33)", "sys.exit()", "ctypes.string_at(0)"])
+def test_a_runner_out_of_memory_or_that_exits_or_crashes_is_replaced_and_the_workers_live(
+    node: Node, serve: Callable[..., Reply], end: str
 ) -> None:
     serve("import numpy\nif table['x'].iloc[0] == 13: numpy.ones(1 << 33)\nreturn table['x'] * 3")
     greedy, workers = only(node), node.worker_pids()
@@ -237,7 +238,7 @@ def test_a_version_whose_runner_cannot_load_is_refused_and_the_old_one_answers(
     def degraded() -> str:
         reply = node.predict(2)
         assert (reply.status, reply.json["predictions"]) == (200, [6.0])
-        return str(node.ask("GET", "/models/iris").json["degraded"] or "")
+        return str(node.ask("GET", "/models/iris").json["reason"] or "")
 
     assert "could not load v7" in node.until(degraded, "it is refused")
     assert "only once" in node.log()
