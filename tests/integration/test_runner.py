@@ -160,10 +160,18 @@ def test_swaps_between_code_and_graphs_under_load_break_no_request(
     assert {one.version for one in load.history} == {"1", "2", "3"}
 
 
+# A regular expression that never ends, and lets no other thread of its process run meanwhile.
+HANGING = """
+import re
+re.match("(a+)+$", "a" * (40 if table["x"].iloc[0] == 13 else 1) + "b")
+return table["x"] * 3
+"""
+
+
 def test_a_predict_that_hangs_is_503_by_the_deadline_and_the_runner_is_replaced(
     node: Node, serve: Callable[..., Reply]
 ) -> None:
-    serve("while table['x'].iloc[0] == 13: pass\nreturn table['x'] * 3")
+    serve(HANGING)
     hanging = only(node)
     begun = time.monotonic()
     reply = node.predict(13)
@@ -177,11 +185,11 @@ def test_a_predict_that_hangs_is_503_by_the_deadline_and_the_runner_is_replaced(
 def test_a_runner_out_of_memory_or_that_exits_or_crashes_is_replaced_and_the_workers_live(
     node: Node, serve: Callable[..., Reply], end: str
 ) -> None:
-    serve("import numpy\nif table['x'].iloc[0] == 13: numpy.ones(1 << 33)\nreturn table['x'] * 3")
-    greedy, workers = only(node), node.worker_pids()
+    serve(f"import ctypes, numpy, sys\nif table['x'].iloc[0] == 13: {end}\nreturn table['x'] * 3")
+    before, workers = only(node), node.worker_pids()
     assert node.predict(13).status == 503
     node.until(lambda: node.predict(2).status == 200, "it answers again")
-    assert only(node) != greedy
+    assert only(node) != before
     assert node.worker_pids() == workers
 
 
