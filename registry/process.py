@@ -8,7 +8,9 @@ import signal
 import socket
 
 _PR_SET_PDEATHSIG = 1
-_KEPT = ("PATH", "HOME", "LANG", "LC_", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "PYTHON", "OMP_")
+# Where things are, and what numerical libraries read.
+_PLACES = ("PATH", "HOME", "LANG", "LC_", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "PYTHON")
+_NUMERICS = ("OMP_", "OPENBLAS_", "MKL_", "CUDA_", "KERAS_", "TF_")
 
 
 def die_with_parent(with_signal: signal.Signals = signal.SIGTERM) -> None:
@@ -18,7 +20,8 @@ def die_with_parent(with_signal: signal.Signals = signal.SIGTERM) -> None:
 
 def bare_environment() -> dict[str, str]:
     """This process's environment for one that runs somebody's model: no secret, no address."""
-    return {name: value for name, value in os.environ.items() if name.startswith(_KEPT)}
+    kept = _PLACES + _NUMERICS
+    return {name: value for name, value in os.environ.items() if name.startswith(kept)}
 
 
 def cannot_listen(host: str, port: int) -> str | None:

@@ -134,7 +134,7 @@ def test_a_swap_starts_a_new_process_and_the_one_before_the_last_ends(
     assert node.predict(2).json["predictions"] == [[10.0]]
     node.promote(route(folder(tmp_path / "another", models.linear(6)), 10))
     node.until(lambda: not runners_of(node.home), "none is left")
-    assert list((node.home / "node" / "run").iterdir()) == []
+    node.until(lambda: not list((node.home / "node" / "run").iterdir()), "nothing is left of it")
 
 
 def test_swaps_between_code_and_graphs_under_load_break_no_request(
@@ -250,6 +250,31 @@ def test_a_version_whose_runner_cannot_load_is_refused_and_the_old_one_answers(
 
     assert "could not load v7" in node.until(degraded, "it is refused")
     assert "only once" in node.log()
+
+
+def test_a_worker_born_while_a_runner_cannot_come_up_serves_the_other_models(
+    node: Node, serve: Callable[..., Reply], tmp_path: Path
+) -> None:
+    broken = tmp_path / "broken"
+    load = f"import pathlib\nif pathlib.Path({str(broken)!r}).exists(): raise OSError('broken')"
+    serve("return table['x'] * 3", load=load)
+    node.promote(route(folder(tmp_path / "onnx", models.linear(5)), 1), model="other")
+    node.until_serving(1, model="other")
+    broken.touch()
+    os.kill(only(node), signal.SIGKILL)
+    node.until(lambda: b"broken" in node.predict(2).body, "it cannot come up")
+    before = node.worker_pids()
+    for pid in before:
+        os.kill(pid, signal.SIGKILL)
+    begun = time.monotonic()
+    node.until(lambda: node.predict(2, model="other").status == 200, "the other one is served")
+    assert time.monotonic() - begun < 10
+    node.until(lambda: len(node.worker_pids() - before) == 2, "both workers are new")
+    assert node.predict(2).status == 503
+    broken.unlink()
+    node.until(lambda: node.predict(2).status == 200, "it is back")
+    replies = [node.predict(2) for _ in range(20)]
+    assert {(r.status, r.headers["X-Worker"]) for r in replies} == {(200, "0"), (200, "1")}
 
 
 def test_a_restarted_node_serves_a_version_that_is_code_again(
