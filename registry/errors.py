@@ -23,6 +23,8 @@
     │   ├── RequestTooLarge       bytes, rows or horizon over the limit
     │   └── UnsupportedMediaType
     ├── NotReady              nothing is loaded for this model yet
+    │   └── RunnerAway            … or the process that runs it is away, or too slow
+    ├── ModelFailed           a model raised an error of its own
     ├── NotFinite             a model answered NaN or Infinity
     └── WrongShape            a model answered another number of rows than it was asked
 
@@ -146,6 +148,14 @@ class UnsupportedMediaType(RequestError):
 
 class NotReady(BatonError):
     """Nothing is loaded yet that could answer; try again shortly."""
+
+
+class RunnerAway(NotReady):
+    """The process that runs this version is away or did not answer in time; try again shortly."""
+
+
+class ModelFailed(BatonError):
+    """A model that runs in a process of its own raised an error there; its log has the cause."""
 
 
 class NotFinite(BatonError):

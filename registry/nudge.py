@@ -23,7 +23,7 @@ def knock(path: Path) -> None:
         socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sender,
     ):
         sender.setblocking(False)
-        with _address(path) as address:
+        with reachable(path) as address:
             sender.sendto(b"!", address)
 
 
@@ -36,7 +36,7 @@ class Bell:
         path.unlink(missing_ok=True)
         self._path = path
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-        with _address(path) as address:
+        with reachable(path) as address:
             self._socket.bind(address)
         self._socket.setblocking(False)
 
@@ -55,8 +55,8 @@ class Bell:
 
 
 @contextlib.contextmanager
-def _address(path: Path) -> Iterator[str]:
-    """`path`, or a shorter way to the same file where the kernel's limit asks for one."""
+def reachable(path: Path) -> Iterator[str]:
+    """A socket's `path`, or a shorter way there where the kernel's limit asks for one."""
     if len(os.fsencode(path)) <= _LONGEST_PATH:
         yield str(path)
         return

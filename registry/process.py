@@ -3,15 +3,25 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import signal
 import socket
 
 _PR_SET_PDEATHSIG = 1
+# Where things are, and what numerical libraries read.
+_PLACES = ("PATH", "HOME", "LANG", "LC_", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "PYTHON")
+_NUMERICS = ("OMP_", "OPENBLAS_", "MKL_", "CUDA_", "KERAS_", "TF_")
 
 
 def die_with_parent(with_signal: signal.Signals = signal.SIGTERM) -> None:
     """Have the kernel send this process `with_signal` when its parent ends, however it ends."""
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, int(with_signal), 0, 0, 0)
+
+
+def bare_environment() -> dict[str, str]:
+    """This process's environment for one that runs somebody's model: no secret, no address."""
+    kept = _PLACES + _NUMERICS
+    return {name: value for name, value in os.environ.items() if name.startswith(kept)}
 
 
 def cannot_listen(host: str, port: int) -> str | None:

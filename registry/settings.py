@@ -83,6 +83,13 @@ class Settings:
     fetch_seconds: float = _setting(600.0, "seconds", "How long fetching one version may take.")
     trial_seconds: float = _setting(60.0, "seconds", "How long a version's trial may take.")
     trial_memory_mb: int = _setting(4096, "MiB", "Address space a version's trial may use.")
+    runner_seconds: float = _setting(
+        10.0, "seconds", "How long one call of a version in a runner may take."
+    )
+    runner_memory_mb: int = _setting(4096, "MiB", "Address space of one version's runner.")
+    runner_batch_rows: int = _setting(
+        1024, "rows", "Most rows of several requests in one call of a runner; 1 joins none."
+    )
     keep_versions: int = _setting(3, "versions", "Verified versions kept on disk for each model.")
     max_body_bytes: int = _setting(16 * 1024 * 1024, "bytes", "Largest request body.")
     max_rows: int = _setting(10_000, "rows", "Most rows in one request.")

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol, Self
 
 from registry.bundle import Golden, Manifest
+from registry.process import bare_environment
 from registry.signature import Column, Signature, Tensor
 
 _ROOT = Path(__file__).resolve().parents[1]
@@ -117,7 +118,12 @@ class SubprocessTrial:
         command = [sys.executable, "-m", self.module, *arguments]
         try:
             done = subprocess.run(  # noqa: S603 - our own module, no shell
-                command, cwd=_ROOT, capture_output=True, timeout=self.seconds, check=False
+                command,
+                cwd=_ROOT,
+                env=bare_environment(),
+                capture_output=True,
+                timeout=self.seconds,
+                check=False,
             )
         except subprocess.TimeoutExpired:
             return TrialReport(ok=False, reason=f"hung: no answer within {self.seconds:g} s")

@@ -1,7 +1,8 @@
 """`python -m serving`: one node. Supervises gunicorn, the watcher and, embedded, the registrar.
 
-They are siblings: each is started again when it ends, none outlives this process. Gunicorn serves
-from the node's own store before anything else was reached.
+Where `BATON_ENGINES` names `runner`, also the host of runners. They are siblings: each is started
+again when it ends, none outlives this process. Gunicorn serves from the node's own store before
+anything else was reached.
 """
 
 from __future__ import annotations
@@ -147,6 +148,8 @@ def _children(settings: Settings) -> list[Child]:
         Child("gunicorn", [python, "-m", "gunicorn", "-c", str(_GUNICORN)]),
         Child("watcher", [python, "-m", "serving.node"]),
     ]
+    if "runner" in settings.engines:
+        children.append(Child("runners", [python, "-m", "serving.runner.host"]))
     if settings.is_embedded:
         # What it does beside serving (import MLflow, judge) must not take time from requests.
         registrar = [python, "-m", "registry", "registrar"]

@@ -7,20 +7,24 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import logging
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from http import HTTPStatus
 
 from flask import Flask, Response, current_app, request
 from werkzeug.exceptions import HTTPException
 
-from registry.bundle import Manifest
+from registry.bundle import Bundle, Manifest
+from registry.errors import RunnerAway
 from registry.settings import Settings
 from serving import problems
 from serving.answer import Answerer, trusted_id
 from serving.assignments import Assignment, Assignments
+from serving.engines.runner import RunnerEngine, socket_of
 from serving.kinds import Limits
 from serving.manager import Manager
 from serving.page import Page
@@ -30,6 +34,10 @@ from serving.routes.parts import EXTENSION, Parts
 from serving.servable import Servable
 from serving.stored import cost_mb_of, manifest_of, root_of
 
+_log = logging.getLogger(__name__)
+# A worker gives a version up some time before the node would give the worker up.
+_PATIENCE = 0.8
+
 
 @dataclass(frozen=True)
 class StoreLoader:
@@ -38,13 +46,28 @@ class StoreLoader:
     settings: Settings
 
     def __call__(self, assignment: Assignment) -> Servable:
-        """Verify, load and warm the version. Raises BundleInvalid."""
+        """Verify, load and warm the version. Raises BundleInvalid.
+
+        RunnerAway too, unless the version serves already: then its requests wait for its runner,
+        not this worker with all its models.
+        """
         settings = self.settings
         limits = Limits(max_rows=settings.max_rows, max_horizon=settings.max_horizon)
         manifest: Manifest = manifest_of(settings.store_dir, assignment.digest)
         root = root_of(settings.store_dir, assignment.digest)
-        servable = Servable.load(root, manifest, allowed=settings.engines, limits=limits)
-        servable.warm()
+        servable = Servable.load(
+            root,
+            manifest,
+            allowed=settings.engines,
+            limits=limits,
+            runner=partial(self._runner, assignment.digest),
+        )
+        try:
+            servable.warm()
+        except RunnerAway as away:
+            if self._is_new(assignment):
+                raise
+            _log.warning("%s v%s: %s", assignment.model, assignment.version, away)
         return servable
 
     def cost_mb(self, assignment: Assignment) -> float:
@@ -60,6 +83,21 @@ class StoreLoader:
         with (folder / name).open("w") as turn:
             fcntl.flock(turn, fcntl.LOCK_EX)
             yield
+
+    def _runner(self, digest: str, bundle: Bundle) -> RunnerEngine:
+        """The engine of a version that is code; its process is started by the host of runners."""
+        settings = self.settings
+        return RunnerEngine.load(
+            bundle,
+            socket_of(settings.node_dir, digest),
+            seconds=settings.runner_seconds,
+            patience_seconds=settings.ready_seconds * _PATIENCE,
+        )
+
+    def _is_new(self, assignment: Assignment) -> bool:
+        """Whether the node has yet to flip to it."""
+        held = Assignments(self.settings.assignments_path).models().get(assignment.model)
+        return held is None or held.current is None or held.current.digest != assignment.digest
 
 
 def create_app(settings: Settings | None = None, *, manager: Manager | None = None) -> Flask:

@@ -65,6 +65,9 @@ FIRST_USES = Counter(
 )
 EVICTIONS = Counter("baton_evictions_total", "Versions that left memory to keep within the budget.")
 WORKERS = Gauge("baton_workers", "Workers that run.", multiprocess_mode="mostrecent")
+RUNNER_RESTARTS = Counter(
+    "baton_runner_restarts_total", "Runners started again because they ended.", ("model",)
+)
 
 
 class _Collector(MultiProcessCollector):

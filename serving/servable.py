@@ -27,16 +27,23 @@ class Servable:
 
     @classmethod
     def load(
-        cls, root: Path, manifest: Manifest, *, allowed: Collection[str], limits: kinds.Limits
+        cls,
+        root: Path,
+        manifest: Manifest,
+        *,
+        allowed: Collection[str],
+        limits: kinds.Limits,
+        runner: engines.Runner | None = None,
     ) -> Self:
         """Verify `root` against its manifest, then load it.
 
-        Raises BundleInvalid; runs nothing from the files. Bands are sampled with a seed from the
-        digest, so that every worker and node draws the same ones.
+        Raises BundleInvalid; runs nothing from the files, unless `runner` does. Bands are
+        sampled with a seed from the digest, so that every worker and node draws the same ones.
         """
         manifest.verify(root)
         bundle = Bundle.open(root, kind=manifest.kind, golden=manifest.golden)
-        engine = engines.load(bundle, allowed=allowed, seed=int(manifest.digest[:8], 16))
+        seed = int(manifest.digest[:8], 16)
+        engine = engines.load(bundle, allowed=allowed, seed=seed, runner=runner)
         return cls(bundle, kinds.of(bundle, engine, limits), bundle.golden)
 
     @property

@@ -9,11 +9,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import ctypes
 import importlib
 import json
 import os
-import resource
 import signal
 import statistics
 import sys
@@ -26,14 +24,14 @@ import orjson
 
 from registry.bundle import Bundle, Golden, Manifest
 from registry.errors import BatonError, BundleInvalid
+from registry.manners import mind_manners
 from registry.process import die_with_parent
 from registry.settings import Settings
+from serving.engines import Engine
+from serving.isolation import isolate
 from serving.kinds import Limits
 from serving.servable import Servable
 
-_CLONE_NEWUSER = 0x10000000
-_CLONE_NEWNET = 0x40000000
-_MIB = 1024 * 1024
 _BACKGROUND = 10  # a trial must not take time from the requests beside it
 _LATENCY_ROUNDS = 5
 # A hold-out is one request here, however long it is.
@@ -88,7 +86,9 @@ def _tried(root: Path, order: Mapping[str, Any]) -> dict[str, Any]:
     _import_engine(root, order["engines"])
     before_mb = _status_mb("VmRSS")
     begun = time.perf_counter()
-    servable = Servable.load(root, manifest, allowed=order["engines"], limits=_LIMITS)
+    servable = Servable.load(
+        root, manifest, allowed=order["engines"], limits=_LIMITS, runner=_in_here
+    )
     load_ms = (time.perf_counter() - begun) * 1000
     golden, source = _golden(servable, root)
     worst = servable.check(golden)
@@ -116,6 +116,14 @@ def _import_engine(root: Path, allowed: Collection[str]) -> None:
         engine = Bundle.open(root).engine
         if engine in allowed:
             importlib.import_module(f"serving.engines.{engine}")
+
+
+def _in_here(bundle: Bundle) -> Engine:
+    """A version that is code needs no process of its own here: this one is thrown away."""
+    mind_manners()
+    from serving.runner.model import PyfuncModel  # noqa: PLC0415 - imports MLflow
+
+    return PyfuncModel.load(bundle)
 
 
 def _golden(servable: Servable, root: Path) -> tuple[Golden, str]:
@@ -147,19 +155,6 @@ def _status_mb(name: str) -> float:
     status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
     kibibytes = next(line.split()[1] for line in status.splitlines() if line.startswith(name))
     return int(kibibytes) / 1024
-
-
-def isolate(memory_mb: int) -> str:
-    """Limit this process's memory and take its network away, loopback too; says what was to be had.
-
-    `network namespace`, or `none` where the kernel allows no new one.
-    """
-    resource.setrlimit(resource.RLIMIT_AS, (memory_mb * _MIB, memory_mb * _MIB))
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    flags = _CLONE_NEWNET if os.geteuid() == 0 else _CLONE_NEWUSER | _CLONE_NEWNET
-    if ctypes.CDLL(None, use_errno=True).unshare(flags) == 0:
-        return "network namespace"
-    return "none"
 
 
 if __name__ == "__main__":

@@ -1,13 +1,13 @@
 """Engines run models: arrays in, arrays out. One file an engine, found in the table below.
 
-An engine knows nothing of requests, HTTP or where its file came from. None of them can execute code
-that a model file brings.
+An engine knows nothing of requests, HTTP or where its file came from. None of them executes code
+that a model file brings; for versions that are such code, the engine `runner` speaks to a process
+of their own.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from numpy.typing import NDArray
@@ -27,31 +27,47 @@ class Engine(Protocol):
         """Named arrays in, named arrays out."""
 
 
-def _onnx(path: Path, _seed: int) -> Engine:
+Runner = Callable[["Bundle"], Engine]
+
+
+def _onnx(bundle: Bundle, _seed: int, _runner: Runner | None) -> Engine:
     from serving.engines.onnx import OnnxEngine  # noqa: PLC0415 - loaded only where it is used
 
-    return OnnxEngine.load(path)
+    return OnnxEngine.load(bundle.model_file)
 
 
-def _prophet(path: Path, seed: int) -> Engine:
+def _prophet(bundle: Bundle, seed: int, _runner: Runner | None) -> Engine:
     from serving.engines.prophet import ProphetEngine  # noqa: PLC0415 - as above
 
-    return ProphetEngine.load(path, seed=seed)
+    return ProphetEngine.load(bundle.model_file, seed=seed)
 
 
-_ENGINES: Final[Mapping[str, Callable[[Path, int], Engine]]] = {"onnx": _onnx, "prophet": _prophet}
+def _runner(bundle: Bundle, _seed: int, runner: Runner | None) -> Engine:
+    if runner is None:
+        raise BundleInvalid("it needs a process of its own, and nobody here knows where that is")
+    return runner(bundle)
 
 
-def load(bundle: Bundle, *, allowed: Collection[str], seed: int) -> Engine:
+_ENGINES: Final[Mapping[str, Callable[[Bundle, int, Runner | None], Engine]]] = {
+    "onnx": _onnx,
+    "prophet": _prophet,
+    "runner": _runner,
+}
+
+
+def load(
+    bundle: Bundle, *, allowed: Collection[str], seed: int, runner: Runner | None = None
+) -> Engine:
     """Load a bundle's model file with its engine.
 
-    `seed` makes sampled bands repeat. Raises BundleInvalid if the engine is not one of `allowed`,
-    or if the file is not what the engine reads.
+    `seed` makes sampled bands repeat; `runner` makes the engine of a version that is code. Raises
+    BundleInvalid if the engine is not one of `allowed`, or if the file is not what it reads.
     """
     if bundle.engine not in allowed or bundle.engine not in _ENGINES:
         usable = sorted(set(allowed) & set(_ENGINES))
         raise BundleInvalid(
             f"it needs engine {bundle.engine!r}; allowed here (BATON_ENGINES) and known: "
-            f"{', '.join(usable)}. A scikit-learn or Keras model has to be packaged as ONNX first"
+            f"{', '.join(usable)}. A scikit-learn or Keras model has to be packaged as ONNX first, "
+            "or BATON_ENGINES has to name 'runner' too: that executes code of the version's files"
         )
-    return _ENGINES[bundle.engine](bundle.model_file, seed)
+    return _ENGINES[bundle.engine](bundle, seed, runner)

@@ -55,6 +55,7 @@ def _forecast(_bundle: Bundle, engine: Engine, limits: Limits) -> Kind:
 
 _KINDS: Final[Mapping[tuple[str, str], Callable[[Bundle, Engine, Limits], Kind]]] = {
     ("tabular", "onnx"): _tabular,
+    ("tabular", "runner"): _tabular,
     ("forecast", "prophet"): _forecast,
 }
 

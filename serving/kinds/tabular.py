@@ -283,7 +283,7 @@ def _plain(name: str, value: Any) -> Any:
         refuse_non_finite(name, value)
         return value.tolist() if value.dtype.kind in "OUS" else np.ascontiguousarray(value)
     for row in value:
-        refuse_non_finite(name, np.array(list(row.values())))
+        refuse_non_finite(name, np.array([v for v in row.values() if isinstance(v, float)]))
     return [{str(key): item for key, item in row.items()} for row in value]
 
 

@@ -11,10 +11,13 @@ from pathlib import Path
 import pytest
 
 from serving.assignments import Assignments, Held
+from serving.engines.runner import socket_of
 from serving.page import Page
 from tests.servingfakes import models
 from tests.servingfakes.forecast import prophet_folder
 from tests.servingfakes.node import ROOT
+from tests.servingfakes.pyfuncs import scripted
+from tests.servingfakes.runners import listening
 from tests.servingfakes.versions import assignment, folder, store
 
 FORBIDDEN = (
@@ -33,6 +36,7 @@ from serving.app import create_app
 client = create_app().test_client()
 asked = {
     "iris": client.post("/models/iris/predict", json={"instances": [[2]]}),
+    "code": client.post("/models/code/predict", json={"instances": [[2]]}),
     "petr4": client.get("/predict/petr4?days=2"),
     "models": client.get("/models/petr4"), "metrics": client.get("/metrics"),
     "ready": client.get("/readyz"), "mistake": client.post("/predict", json={"k": 1}),
@@ -47,12 +51,13 @@ print(json.dumps({
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A home whose store holds an ONNX and a Prophet version, both in Production."""
+    """A home whose store holds an ONNX, a Prophet and a runner's version, all in Production."""
     made = tmp_path_factory.mktemp("worker")
     settings = made / "var"
     digests = {
         "iris": store(settings / "store", folder(made / "iris", models.linear(3))),
         "petr4": store(settings / "store", prophet_folder(made / "petr4")),
+        "code": store(settings / "store", scripted(made / "code")),
     }
     held = {
         name: Held(index=index, current=assignment(digest, 1, model=name))
@@ -65,6 +70,9 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
             assignments.write(name, one)
             page.flip(one.index, one.current.key)
             page.announce(one.index)
+    runner = socket_of(settings / "node", digests["code"])
+    runner.parent.mkdir()
+    listening(lambda arrays: {"y": arrays["x"] * 3}).rename(runner)
     return settings
 
 
@@ -73,7 +81,7 @@ def run(home: Path, also: str = "") -> tuple[dict[str, tuple[int, str]], list[st
     done = subprocess.run(
         [sys.executable, "-c", WORKER, also],
         cwd=ROOT,
-        env={**os.environ, "BATON_HOME": str(home)},
+        env={**os.environ, "BATON_HOME": str(home), "BATON_ENGINES": "onnx,prophet,runner"},
         capture_output=True,
         text=True,
         timeout=120,
@@ -89,6 +97,7 @@ def test_a_worker_that_answered_every_kind_has_imported_nothing_forbidden(home: 
     answers, imported = run(home)
     assert {name: status for name, (status, _) in answers.items()} == {
         "iris": 200,
+        "code": 200,
         "petr4": 200,
         "models": 200,
         "metrics": 200,
@@ -96,6 +105,7 @@ def test_a_worker_that_answered_every_kind_has_imported_nothing_forbidden(home: 
         "mistake": 400,
     }
     assert json.loads(answers["iris"][1])["predictions"] == [[6.0]]
+    assert json.loads(answers["code"][1])["predictions"] == [6.0]
     assert len(json.loads(answers["petr4"][1])["predictions"]) == 2
     assert imported == []
 

@@ -18,7 +18,7 @@ from registry.errors import BundleInvalid, RequestError
 from serving.engines import _ENGINES
 from serving.kinds import Limits
 from serving.servable import Servable
-from tests.servingfakes import models
+from tests.servingfakes import models, pyfuncs, runners
 from tests.servingfakes.forecast import prophet_folder
 from tests.servingfakes.versions import folder, mlmodel
 
@@ -42,20 +42,32 @@ def _prophet(path: Path) -> Sample:
     return Sample(prophet_folder(path), "model.pr", {"horizon": 5})
 
 
-SAMPLES: dict[str, Callable[[Path], Sample]] = {"onnx": _onnx, "prophet": _prophet}
+def _runner(path: Path) -> Sample:
+    _, rows = pyfuncs.forest(path)
+    return Sample(path, "MLmodel", {"instances": rows[:2].to_numpy().tolist()})
+
+
+SAMPLES: dict[str, Callable[[Path], Sample]] = {
+    "onnx": _onnx,
+    "prophet": _prophet,
+    "runner": _runner,
+}
+ENGINES = tuple(SAMPLES)
 
 
 def test_every_engine_is_in_this_suite() -> None:
     assert SAMPLES.keys() == _ENGINES.keys()
 
 
-@pytest.fixture(scope="module", params=SAMPLES)
+@pytest.fixture(scope="module", params=ENGINES)
 def sample(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Sample:
     return SAMPLES[request.param](tmp_path_factory.mktemp("engine") / "version")
 
 
-def load(root: Path, *, allowed: tuple[str, ...] = ("onnx", "prophet")) -> Servable:
-    return Servable.load(root, Manifest.of(root), allowed=allowed, limits=LIMITS)
+def load(root: Path, *, allowed: tuple[str, ...] = ENGINES) -> Servable:
+    return Servable.load(
+        root, Manifest.of(root), allowed=allowed, limits=LIMITS, runner=runners.beside
+    )
 
 
 def text(answer: Any) -> bytes:
@@ -95,6 +107,7 @@ def test_a_file_that_it_cannot_read_is_invalid_and_nothing_worse(
     root = tmp_path / "damaged"
     root.mkdir()
     for name in Manifest.of(sample.root).files:
+        root.joinpath(name).parent.mkdir(parents=True, exist_ok=True)
         root.joinpath(name).write_bytes(sample.root.joinpath(name).read_bytes())
     model = root / sample.file
     model.write_bytes(
@@ -110,7 +123,7 @@ def test_bytes_that_changed_after_they_were_judged_are_not_loaded(
     manifest = Manifest.of(sample.root)
     root = folder(tmp_path / "changed", b"another")
     with pytest.raises(BundleInvalid):
-        Servable.load(root, manifest, allowed=("onnx", "prophet"), limits=LIMITS)
+        Servable.load(root, manifest, allowed=ENGINES, limits=LIMITS)
 
 
 def test_an_engine_that_is_not_allowed_here_is_refused_by_name(sample: Sample) -> None:
