@@ -7,13 +7,14 @@ last line is what the results show. To add one, add it to `JOBS`.
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rich.console import Console
@@ -29,11 +30,12 @@ _MOST_WORDS = 200
 
 @dataclass(frozen=True)
 class Job:
-    """One command: a module and its arguments, for `python -m`."""
+    """One command: a module and its arguments, for `python -m`; `environ` are its sizes."""
 
     name: str
     what: str
     command: str
+    environ: Mapping[str, str] = field(default_factory=dict)
 
 
 JOBS: tuple[Job, ...] = (
@@ -41,6 +43,18 @@ JOBS: tuple[Job, ...] = (
         "million",
         "1,000,000 requests over 1,000 swaps: 0 failed, 0 wrong, nothing grows",
         "benchmarks.swap --only steady --requests 1000000 --swaps 1000 --rate 500",
+    ),
+    Job(
+        "kills",
+        "kill -9 of watcher, worker, trial, database at 200 random moments of swaps, behind nginx",
+        "pytest -q --durations=0 tests/chaos/test_kills.py",
+        {"BATON_TEST_KILLS": "200"},
+    ),
+    Job(
+        "outage",
+        "registry, database and object store away for 10 minutes, every worker restarted",
+        "pytest -q --durations=0 tests/chaos/test_outage.py",
+        {"BATON_TEST_OUTAGE_SECONDS": "600"},
     ),
 )
 
@@ -86,7 +100,8 @@ def run(job: Job, console: Console) -> Ended:
     with path.open("wb") as log, Progress(*columns, console=console, transient=True) as progress:
         progress.add_task(f"{job.name}: {job.what}")
         command = [sys.executable, "-m", *shlex.split(job.command)]
-        done = subprocess.run(command, cwd=ROOT, stdout=log, stderr=log, check=False)
+        environ = {**os.environ, **job.environ}
+        done = subprocess.run(command, cwd=ROOT, env=environ, stdout=log, stderr=log, check=False)
     said = path.read_text(encoding="utf-8", errors="replace").strip().splitlines()
     words = said[-1].strip()[:_MOST_WORDS] if said else ""
     return Ended(job, done.returncode, time.monotonic() - begun, words)
