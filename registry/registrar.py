@@ -74,11 +74,17 @@ class Registrar:
 
     def run(self, lease: Lease, bell: Bell, stop: threading.Event, *, poll_seconds: float) -> None:
         """Step at every poll and knock while `lease`, which fences the ports, can be had."""
+        waits = False
         while not stop.is_set():
             try:
                 if lease.acquire():
+                    waits = False
+                    _log.info("this registrar holds the lease")
                     with lease.kept():
                         self._work(lease, bell, stop, poll_seconds)
+                elif not waits:
+                    waits = True
+                    _log.info("another registrar holds the lease; waiting for its silence")
             except (Unreachable, StepFailed, LeaseLost) as error:
                 _log.warning("registrar cannot work: %s", error)
             bell.wait(min(poll_seconds, _ASK_SECONDS))
