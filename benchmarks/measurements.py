@@ -104,7 +104,10 @@ def burning(bench: Bench, *, full: bool) -> Section:
         )
     ]
     if full:
-        notes.append("full: 0.7 of what 16 connections that are always busy get, measured each run")
+        notes.append(
+            "full: 0.7 of what 16 connections that are always busy get, measured each run; 20 s "
+            "more between swaps, to catch up with what came late"
+        )
     return _around(bench, name, rows, runs, *notes)
 
 
