@@ -33,6 +33,7 @@ class Outcome:
 
     requests: int
     failed: int
+    wrong: int
     swaps: int
     versions: int
     complaints: tuple[str, ...]
@@ -71,11 +72,10 @@ def run(
 def section(outcome: Outcome, raw: tuple[Path, str], *, made_by: str, rate: float) -> Section:
     """The rows of one run."""
     size = f"{outcome.requests:,} requests, {outcome.swaps:,} swaps"
-    wrong = len(outcome.complaints) - outcome.failed
     early, end = outcome.early, outcome.at_end
     rows = [
         _once(f"failed of {size}", outcome.failed, goal=0),
-        _once("answers from a wrong or older version", max(0, wrong), goal=0),
+        _once("answers from a wrong or older version", outcome.wrong, goal=0),
         _once(
             f"resident memory of the workers after {outcome.swaps:,} swaps ÷ after {_EARLY_SWAPS}",
             end.resident_mb / early.resident_mb,
@@ -122,9 +122,11 @@ def _judged(load: Load, swaps: int, kept: list[Footprint]) -> Outcome:
     seen = set(rows["seq"][rows["status"] == 200].tolist())
     skipped = sorted(set(range(1, swaps + 2)) - seen)
     wrong += [f"seq {seq} of {MODEL} never answered" for seq in skipped]
+    failed = sum("last status" in complaint for complaint in wrong)  # (a): not exactly one 2xx
     return Outcome(
         requests=load.count,
-        failed=int((rows["status"] != 200).sum()) + load.count - len(rows),
+        failed=failed,
+        wrong=len(wrong) - failed,
         swaps=swaps,
         versions=len(set(rows["version"].tolist())),
         complaints=tuple(wrong),
