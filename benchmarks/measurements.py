@@ -89,7 +89,7 @@ def burning(bench: Bench, *, full: bool) -> Section:
         around.run(
             bench.scratch / f"{name}-{n}",
             Versions(bench.scratch / f"{name}-{n}" / "versions", burn_products=products),
-            swaps=_few(bench),
+            swaps=max(1, _few(bench) // 2) if full else _few(bench),
             rate=None if full else bench.rate,
             tell=bench.telling(f"run {n + 1} of {bench.runs}"),
         )
