@@ -175,8 +175,8 @@ def clicking(bench: Bench) -> Section:
             "archiving left unchecked; registrar and watcher poll every second"
         ),
         (
-            "subtracted: judging (`promote()` on the forest before, timed in the driver) and "
-            "the trial on the node (the lifetime of its process in /proc); not the loads"
+            "subtracted: the two trials of the version, the judge's and the node's (lifetimes of "
+            "their processes in /proc); downloads, gates, report and loads all count"
         ),
     ]
     raw = [bench.kept("clicking", record)]
