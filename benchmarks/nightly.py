@@ -26,6 +26,7 @@ from benchmarks.node import ROOT
 LOGS = ROOT / "var" / "nightly"
 TITLE = "Nightly"
 _MOST_WORDS = 200
+_HEAD = ("job", "what", "how", "took", "said last", "at")
 
 
 @dataclass(frozen=True)
@@ -91,10 +92,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if any(one.code for one in ended) else 0
 
 
-def run(job: Job, console: Console) -> Ended:
+def run(job: Job, console: Console, *, logs: Path = LOGS) -> Ended:
     """Run one job to its end."""
-    LOGS.mkdir(parents=True, exist_ok=True)
-    path = LOGS / f"{job.name}.log"
+    logs.mkdir(parents=True, exist_ok=True)
+    path = logs / f"{job.name}.log"
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     begun = time.monotonic()
     with path.open("wb") as log, Progress(*columns, console=console, transient=True) as progress:
@@ -110,11 +111,10 @@ def run(job: Job, console: Console) -> Ended:
 def record(ended: Sequence[Ended], *, page: Path) -> None:
     """Replace the lines of these jobs; what others did last stays."""
     before = results.read(page).get(TITLE, "")
-    known = {job.name for job in JOBS}
-    lines = re.findall(r"^(\| ([\w-]+) \|.*)$", before, re.MULTILINE)
-    kept = {name: line for line, name in lines if name in known}
+    lines = re.findall(r"^(\| ([\w-]+) \| .*)$", before, re.MULTILINE)
+    kept = {name: line for line, name in lines if name != _HEAD[0]}
     kept |= {one.job.name: one.line() for one in ended}
-    table = ["| job | what | | took | said last | |", "|---|---|---|---|---|---|", *kept.values()]
+    table = [f"| {' | '.join(_HEAD)} |", "|---" * len(_HEAD) + "|", *kept.values()]
     text = "\n".join(["By `make nightly`.", "", *table]) + "\n"
     results.put(TITLE, text, page=page)
 
