@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PY = .venv/bin/python
 .DEFAULT_GOAL = help
-.PHONY: help setup lock demo train promote rollback status history serve mlflow test lint format bench clean
+.PHONY: help setup lock demo train promote rollback retire status history verify serve mlflow test lint format bench bench-swap nightly clean
 
 help:  ## list these verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -25,11 +25,17 @@ promote: setup  ## through the gates into Production: MODEL= VERSION= STAGE= (tr
 rollback: setup  ## back to the version before: MODEL= VERSION=
 	@$(PY) -m registry rollback $(MODEL) $(if $(VERSION),--to $(VERSION))
 
+retire: setup  ## take Production away, nothing serves: MODEL= REASON=
+	@$(PY) -m registry retire $(MODEL) $(if $(REASON),--reason "$(REASON)")
+
 status: setup  ## what serves where, and what MLflow shows: MODEL=
 	@$(PY) -m registry status $(MODEL)
 
 history: setup  ## every change of a model's Production version: MODEL=
 	@$(PY) -m registry history $(MODEL)
+
+verify: setup  ## whether the ledger is still what was appended to it: MODEL=
+	@$(PY) -m registry verify $(MODEL)
 
 serve: setup  ## serve the Production versions, and follow them
 	@exec $(PY) -m serving
@@ -41,13 +47,19 @@ test: setup  ## all tests
 	@$(PY) -m pytest $(ARGS)
 
 lint: setup  ## style, types, layers: what CI checks
-	@$(PY) -m ruff check && $(PY) -m ruff format --check && $(PY) -m mypy && $(PY) -m importlinter.cli
+	@$(PY) -m ruff check && $(PY) -m ruff format --check && $(PY) -m mypy && $(dir $(PY))lint-imports
 
 format: setup  ## let the formatter and the fixable rules do their work
 	@$(PY) -m ruff check --fix -q; $(PY) -m ruff format -q
 
 bench: setup  ## measure what the README claims; writes benchmarks/RESULTS.md
 	@$(PY) -m benchmarks
+
+bench-swap: setup  ## measure the swap, about an hour: ARGS="--only plain --runs 3"
+	@$(PY) -m benchmarks.swap $(ARGS)
+
+nightly: setup  ## what takes too long for every change: ARGS="--only million"
+	@$(PY) -m benchmarks.nightly $(ARGS)
 
 clean:  ## remove .venv and var/: everything trained, promoted and stored here
 	@rm -rf .venv var

@@ -2,23 +2,17 @@
 
 from __future__ import annotations
 
-import datetime
-import importlib.metadata
-import os
-import platform
-import subprocess
 import tempfile
 from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import engines, server
-from benchmarks.engines import Row
-from benchmarks.node import ROOT, Node
+from benchmarks import engines, results, server
+from benchmarks.node import Node
+from benchmarks.results import Row, Section
 from registry import bootstrap
 from registry.settings import Settings
 
-RESULTS = Path(__file__).with_name("RESULTS.md")
 _PACKAGES = ("numpy", "onnxruntime", "prophet", "scikit-learn", "flask", "gunicorn", "mlflow")
 
 
@@ -45,43 +39,9 @@ def main() -> None:
             *engines.tabular(files["iris"]),
             *server.measure(node, versions={r["model"]: str(r["version"]) for r in trained}),
         ]
-    text = _document(rows)
-    RESULTS.write_text(text, encoding="utf-8")
-    console.print(text, markup=False)
-
-
-def _document(rows: list[Row]) -> str:
-    """The results page: when, on what, and every row with its spread and its goal."""
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"],  # noqa: S607
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    ).stdout.strip()
-    versions = ", ".join(f"{name} {importlib.metadata.version(name)}" for name in _PACKAGES)
-    today = datetime.datetime.now(datetime.UTC)
-    machine = f"{os.cpu_count()} cores, Python {platform.python_version()}, {versions}"
-    lines = [
-        "# Numbers",
-        "",
-        "Written by `make bench`. Machines are shared and noisy: the median is what counts, least",
-        "and most show the spread; only ratios within one run carry over to another machine.",
-        "",
-        f"{today:%Y-%m-%d}, commit {commit or 'unknown'}, {machine}.",
-        "",
-        "| | median | least | most | goal | |",
-        "|---|---|---|---|---|---|",
-        *(_line(row) for row in rows),
-    ]
-    return "\n".join(lines) + "\n"
-
-
-def _line(row: Row) -> str:
-    met = "" if row.goal is None else ("met" if row.median <= row.goal else "**missed**")
-    goal = "" if row.goal is None else f"≤ {row.goal:g} {row.unit}"
-    values = " | ".join(f"{v:.3g} {row.unit}" for v in (row.median, row.least, row.most))
-    return f"| {row.name} | {values} | {goal} | {met} |"
+    section = Section("Engines and server", "make bench", rows, packages=_PACKAGES)
+    results.write(section)
+    console.print(results.table(section))
 
 
 if __name__ == "__main__":

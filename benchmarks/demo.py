@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import itertools
+import json
 import signal
 import subprocess
 import sys
@@ -22,15 +23,17 @@ from rich.console import Console
 from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from benchmarks.load import OpenLoop, Sample, percentile, went_back
+from benchmarks.checker import went_back
+from benchmarks.history import Rows, observations
+from benchmarks.load import Load
 from benchmarks.node import CommandFailed, Node, free_port
+from benchmarks.windows import latency_ms
 from registry.process import die_with_parent
 
 HOME = Path("var/demo")
 RATE = 60.0
 STEADY_SECONDS = 5.0
 AROUND_SECONDS = 1.0
-AT_MOST_SECONDS = 240.0
 FLOWER = {
     "sepal length (cm)": 5.1,
     "sepal width (cm)": 3.5,
@@ -117,21 +120,19 @@ def _predict(node: Node) -> None:
 
 def _swap_under_load(node: Node) -> list[str]:
     _chapter(4, f"Change the version under a steady load of {RATE:g} requests a second")
-    body = (
-        b'{"dataframe_split": {"columns": ["sepal length (cm)", "sepal width (cm)", '
-        b'"petal length (cm)", "petal width (cm)"], "data": [[5.1, 3.5, 1.4, 0.2]]}}'
-    )
-    load = OpenLoop(node.port, "/models/iris/predict", body, RATE)
+    body = json.dumps({"dataframe_split": {"columns": [*FLOWER], "data": [[*FLOWER.values()]]}})
+    record = node.home / "history.bin"
+    load = Load(node.port, "/models/iris/predict", RATE, record, body=body)
     before = node.call("/models/iris")["version"]
-    with load.running(at_most_seconds=AT_MOST_SECONDS):
+    with load.running():
         second = _train(node, "iris", "--param", "n_estimators=200", "--param", "max_depth=5")
         _steady()
         promoted = _swap(node, "promote", "iris", str(second["version"]))
         _steady()
         rolled = _swap(node, "rollback", "iris")
         _steady()
-    _show_load(load.samples, promoted, rolled)
-    return _faults(load.samples, (promoted, str(second["version"])), (rolled, before))
+    _show_load(load, promoted, rolled)
+    return _faults(load, (promoted, str(second["version"])), (rolled, before))
 
 
 def _refused(node: Node) -> None:
@@ -161,30 +162,24 @@ def _steady() -> None:
         time.sleep(STEADY_SECONDS)
 
 
-def _show_load(samples: list[Sample], *swaps: Swap) -> None:
+def _show_load(load: Load, *swaps: Swap) -> None:
     """Requests, failures and latencies, steady and around each swap; when each worker followed."""
     table = Table("window", "requests", "failed", "p50 ms", "p99 ms", "max ms")
-    for name, window in _windows(samples, swaps):
-        failed = sum(s.status != 200 for s in window)
-        table.add_row(
-            name,
-            str(len(window)),
-            str(failed),
-            f"{percentile(window, 0.5):.1f}",
-            f"{percentile(window, 0.99):.1f}",
-            f"{percentile(window, 1):.1f}",
-        )
+    for name, window in _windows(load, swaps):
+        failed = int((window["status"] != 200).sum())
+        shown = (f"{latency_ms(window, share):.1f}" for share in (0.5, 0.99, 1))
+        table.add_row(name, str(len(window)), str(failed), *shown)
     console.print(table)
     table = Table(
         "swap", "now serves", "the command took", "first worker after its return", "last worker"
     )
     for swap in swaps:
-        firsts = sorted(_first_answers(samples, swap).values())
         table.add_row(
             swap.what,
             f"v{swap.version} (seq {swap.seq})",
             f"{swap.returned - swap.asked:.1f} s",
-            *(_after(swap, firsts)),
+            _after(swap, load.first(swap.seq)),
+            _after(swap, load.every(swap.seq)),
         )
     console.print(table)
     console.print(
@@ -192,52 +187,37 @@ def _show_load(samples: list[Sample], *swaps: Swap) -> None:
     )
 
 
-def _windows(samples: list[Sample], swaps: tuple[Swap, ...]) -> Iterator[tuple[str, list[Sample]]]:
+def _windows(load: Load, swaps: tuple[Swap, ...]) -> Iterator[tuple[str, Rows]]:
     """Each request is in one window but the last, which has them all."""
-    flips = [min(_first_answers(samples, swap).values(), default=swap.returned) for swap in swaps]
-    near = [s for s in samples if any(abs(s.due - flip) <= AROUND_SECONDS for flip in flips)]
-    busy = [
-        s
-        for s in samples
-        if s.due < swaps[0].asked - STEADY_SECONDS
-        or any(swap.asked <= s.due <= swap.returned for swap in swaps)
-    ]
-    taken = {id(s) for s in (*near, *busy)}
-    yield "steady", [s for s in samples if id(s) not in taken]
-    yield "within 1 s of a swap", near
-    near_ids = {id(s) for s in near}
-    yield "beside training or judging", [s for s in busy if id(s) not in near_ids]
-    yield "all", samples
+    rows = load.rows()
+    due = rows["due"]
+    near, busy = due < 0, due < swaps[0].asked - STEADY_SECONDS
+    for swap in swaps:
+        flip = load.first(swap.seq) or swap.returned
+        near |= abs(due - flip) <= AROUND_SECONDS
+        busy |= (swap.asked <= due) & (due <= swap.returned)
+    yield "steady", rows[~near & ~busy]
+    yield "within 1 s of a swap", rows[near]
+    yield "beside training or judging", rows[busy & ~near]
+    yield "all", rows
 
 
-def _first_answers(samples: list[Sample], swap: Swap) -> dict[str, float]:
-    """When each worker's first answer with the swap's seq came back."""
-    first: dict[str, float] = {}
-    for sample in samples:
-        if sample.seq == swap.seq:
-            first[sample.worker] = min(sample.ended, first.get(sample.worker, sample.ended))
-    return first
+def _after(swap: Swap, at: float | None) -> str:
+    return "never" if at is None else f"{(at - swap.returned) * 1000:+.0f} ms"
 
 
-def _after(swap: Swap, firsts: list[float]) -> tuple[str, str]:
-    if not firsts:
-        return "never", "never"
-    return tuple(f"{(at - swap.returned) * 1000:+.0f} ms" for at in (firsts[0], firsts[-1]))  # type: ignore[return-value]
-
-
-def _faults(samples: list[Sample], *expected: tuple[Swap, str]) -> list[str]:
+def _faults(load: Load, *expected: tuple[Swap, str]) -> list[str]:
     """What did not hold, in words."""
-    faults = []
-    failed = sum(sample.status != 200 for sample in samples)
+    faults, rows = [], load.rows()
+    failed = int((rows["status"] != 200).sum()) + load.count - len(rows)
     if failed:
-        faults.append(f"{failed} of {len(samples)} requests failed")
-    if back := went_back(samples):
-        faults.append(f"{back} answers came from an older version than one seen before")
-    workers = {sample.worker for sample in samples}
+        faults.append(f"{failed} of {load.count} requests failed")
+    if older := len(went_back(observations(rows))):
+        faults.append(f"{older} answers came from an older version than one seen before")
     for swap, version in expected:
         if swap.version != version:
             faults.append(f"{swap.what} led to v{swap.version}, not v{version}")
-        if _first_answers(samples, swap).keys() != workers:
+        if load.every(swap.seq) is None:
             faults.append(f"after {swap.what}, not every worker answered with seq {swap.seq}")
     return faults
 

@@ -7,10 +7,8 @@ after the other, so their ratio holds where absolute times are noise.
 from __future__ import annotations
 
 import json
-import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -18,28 +16,12 @@ import pandas as pd
 import skops.io
 from prophet.serialize import model_from_json
 
+from benchmarks.results import Row
 from serving.engines.onnx import OnnxEngine
 from serving.engines.prophet import ProphetEngine
 
 DAYS = 30
 REPEATS = 15
-
-
-@dataclass(frozen=True)
-class Row:
-    """One measured thing: median, least and most of the repeats, in `unit`; the goal if any."""
-
-    name: str
-    median: float
-    least: float
-    most: float
-    unit: str = "ms"
-    goal: float | None = None
-
-    @classmethod
-    def of(cls, name: str, values: list[float], *, unit: str = "ms", goal: float | None) -> Row:
-        """The row of some repeats."""
-        return cls(name, statistics.median(values), min(values), max(values), unit, goal)
 
 
 def forecast(version: Path) -> list[Row]:

@@ -22,7 +22,7 @@ from rich.table import Table
 from sklearn.datasets import load_iris
 from sklearn.ensemble import RandomForestClassifier
 
-from benchmarks.engines import Row
+from benchmarks.results import Row
 from registry.bundle import Bundle, Golden, Manifest
 from registry.settings import Settings
 from serving.engines.runner import RunnerEngine, failed, socket_of

@@ -1,32 +1,37 @@
-"""Commands about what is in Production: promote, rollback, status, history, registrar, config."""
+"""Commands about what is in Production: promote, rollback, retire, registrar, mlflow.
+
+Those that only look are in `inspection.py`.
+"""
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import logging
 import os
 import signal
 import sys
 import threading
-import time
 from typing import Any
 
 import click
-from rich.table import Table
 
 from registry import bootstrap, log
 from registry.console import err, exits, out, print_json
 from registry.errors import GatesRefused, UnknownName, UsageError
+from registry.fence import fenced
+from registry.inspection import config_command, history_command, status_command, verify_command
+from registry.lease import Lease
 from registry.ledger import Entry
+from registry.listener import Listener
 from registry.manners import mind_manners
 from registry.model_version import Stage
 from registry.nudge import Bell, knock
 from registry.process import cannot_listen, die_with_parent
 from registry.projection import settle
-from registry.promotion import Ports, promote, rollback
-from registry.settings import Settings, variable
-from registry.views import brief, moment, print_report, setting_text, status_row
+from registry.promotion import Ports, promote
+from registry.settings import Settings
+from registry.views import brief, print_report
+from registry.withdrawal import retire, rollback
 
 _SETTLE_SECONDS = 30.0
 
@@ -40,6 +45,7 @@ def main() -> None:
       python -m registry promote iris            the newest version, through the gates
       python -m registry promote iris 3 --json
       python -m registry rollback iris
+      python -m registry retire iris --reason "replaced by lilies"
       python -m registry status
     """
     logging.getLogger("mlflow").setLevel(logging.ERROR)
@@ -94,78 +100,34 @@ def rollback_command(model: str, to: int | None, reason: str, as_json: bool) -> 
     if as_json:
         print_json(shown)
     else:
-        out.print(f"{model}: v{entry.route.version} serves as seq {entry.key} ({entry.reason})")
+        version = entry.route.version if entry.route else None
+        out.print(f"{model}: v{version} serves as seq {entry.key} ({entry.reason})")
 
 
-@main.command("status")
-@click.argument("model", required=False)
-@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of tables.")
+@main.command("retire")
+@click.argument("model")
+@click.option("--reason", default="", help="Why, for the history.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a sentence.")
 @exits
-def status_command(model: str | None, as_json: bool) -> None:
-    """What the ledger says, what MLflow shows, what each node serves."""
+def retire_command(model: str, reason: str, as_json: bool) -> None:
+    """Take Production away: nothing serves until a promotion, a rollback or a click.
+
+    Exit code 3: nothing served, and nothing moved.
+    """
     settings = Settings.read()
     ports = bootstrap.ports(settings)
-    heads = {e.model: e for e in ports.ledger.heads() if model in (None, e.model)}
-    if model is not None and model not in heads:
-        raise UnknownName("model with a Production version", model, sorted(heads))
-    rows = {name: status_row(ports, entry) for name, entry in sorted(heads.items())}
-    nodes = ports.ledger.statuses()
+    if ports.ledger.head(model) is None and model not in ports.client.models():
+        raise UnknownName("model", model, ports.client.models())
+    entry = retire(ports, model, actor=settings.actor, reason=reason)
+    shown = _announced(ports, settings, entry)
     if as_json:
-        print_json({"models": rows, "nodes": nodes})
-        return
-    table = Table("model", "serves", "seq", "since", "by", "door", "MLflow shows")
-    for name, row in rows.items():
-        entry = row["entry"]
-        table.add_row(
-            name,
-            f"v{entry['version']}",
-            entry["seq"],
-            entry["at"],
-            entry["actor"],
-            entry["door"],
-            row["mlflow"],
-        )
-    out.print(table)
-    table = Table("node", "model", "serves", "seq", "state", "heard from")
-    for node, body in nodes.items():
-        for name, held in body.get("models", {}).items():
-            if model in (None, name):
-                table.add_row(
-                    node,
-                    name,
-                    f"v{held['version']}",
-                    held["seq"],
-                    held["refused"] or "serving",
-                    moment(body["at_ms"]),
-                )
-    out.print(table)
+        print_json(shown)
+    else:
+        out.print(f"{model}: retired as seq {entry.key} ({entry.reason})")
 
 
-@main.command("history")
-@click.argument("model")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table.")
-@exits
-def history_command(model: str, as_json: bool) -> None:
-    """Every change of a model's Production version, newest first."""
-    ports = bootstrap.ports(Settings.read())
-    entries = ports.ledger.history(model)
-    if not entries:
-        raise UnknownName("model with a history", model, [e.model for e in ports.ledger.heads()])
-    if as_json:
-        print_json({"model": model, "entries": [brief(entry) for entry in entries]})
-        return
-    table = Table("seq", "what", "version", "when", "by", "door", "why")
-    for entry in entries:
-        table.add_row(
-            str(entry.key),
-            entry.kind,
-            f"v{entry.route.version}",
-            moment(entry.at_ms),
-            entry.actor,
-            entry.door,
-            entry.reason,
-        )
-    out.print(table)
+for looking in (status_command, history_command, verify_command, config_command):
+    main.add_command(looking)
 
 
 @main.command("registrar")
@@ -180,10 +142,13 @@ def registrar_command() -> None:
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     bell = Bell(settings.registrar_socket)
-    registrar = Registrar(
-        bootstrap.ports(settings), announce=lambda: knock(settings.watcher_socket)
-    )
-    registrar.run(bell, stop, poll_seconds=settings.poll_seconds)
+    ports = bootstrap.ports(settings)
+    lease = Lease(ports.ledger)
+    registrar = Registrar(fenced(ports, lease), announce=lambda: knock(settings.watcher_socket))
+    listener = Listener(settings.ledger_url, lambda: knock(settings.registrar_socket))
+    listener.start()
+    registrar.run(lease, bell, stop, poll_seconds=settings.poll_seconds)
+    listener.close()
     bell.close()
 
 
@@ -210,30 +175,6 @@ def mlflow_command(port: int) -> None:
     os.execv(sys.executable, [*command, *stores, *roots, "--port", str(port)])  # noqa: S606
 
 
-@main.command("config")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table.")
-@exits
-def config_command(as_json: bool) -> None:
-    """Every setting: variable, value here, unit, one line of help. Secrets are hidden."""
-    settings = Settings.read()
-    rows = [
-        {
-            "variable": variable(f),
-            "value": setting_text(getattr(settings, f.name), secret=f.metadata["secret"]),
-            "unit": f.metadata["unit"],
-            "help": f.metadata["help"],
-        }
-        for f in dataclasses.fields(settings)
-    ]
-    if as_json:
-        print_json({"settings": rows})
-        return
-    table = Table("variable", "value", "unit", "what")
-    for row in rows:
-        table.add_row(*row.values())
-    out.print(table)
-
-
 def _trained_last(settings: Settings) -> tuple[str, int]:
     """What `training run` left a note of."""
     try:
@@ -251,7 +192,7 @@ def _announced(ports: Ports, settings: Settings, entry: Entry | None) -> dict[st
         return {"entry": None}
     knock(settings.watcher_socket)
     knock(settings.registrar_socket)
-    synced = settle(ports, entry, seconds=_SETTLE_SECONDS, sleep=time.sleep)
+    synced = settle(ports, entry, seconds=_SETTLE_SECONDS)
     if not synced:
         err.print("warning: MLflow does not show it yet; the registrar will see to that")
     return {"entry": {**(brief(entry) or {}), "synced": synced}}
@@ -265,7 +206,8 @@ def _show_refusal(ports: Ports, model: str, error: GatesRefused, *, as_json: boo
         return
     print_report(error.report)
     head = ports.ledger.head(model)
-    stays = f"v{head.route.version} stays in Production" if head else "nothing is in Production"
+    route = head.route if head else None
+    stays = f"v{route.version} stays in Production" if route else "nothing is in Production"
     err.print(f"refused: {stays}", style="red")
 
 

@@ -48,6 +48,9 @@ class RegistryClient(Protocol):
     def snapshot(self, name: str) -> Snapshot:
         """Every stage that is set, and where the alias `production` points."""
 
+    def alias(self, name: str, alias: str) -> int | None:
+        """The version that any alias points to."""
+
     def source(self, version: ModelVersion) -> str:
         """The address of the version's files, as nodes fetch them."""
 
@@ -129,6 +132,11 @@ class MlflowRegistry:
             aliases = self._client.get_registered_model(name).aliases
         stages = {v.version: v.stage.value for v in self.versions(name) if v.stage != Stage.NONE}
         return Snapshot(stages, _number(aliases.get(PRODUCTION_ALIAS)))
+
+    def alias(self, name: str, alias: str) -> int | None:
+        """See `RegistryClient.alias`."""
+        with reaching(self._tracking_uri, missing=("model", name)):
+            return _number(self._client.get_registered_model(name).aliases.get(alias))
 
     def source(self, version: ModelVersion) -> str:
         """See `RegistryClient.source`."""

@@ -12,6 +12,8 @@
     ├── StepFailed            a training step could not do its work
     │   └── DataInvalid           … because of a row of its data
     ├── LostRace              somebody else changed Production in between
+    ├── LeaseLost             this registrar is no longer the one that may write to MLflow
+    ├── ChainBroken           the ledger is not what was appended to it
     ├── BundleInvalid         files of a version: missing, changed, not loadable
     │   └── TrialFailed           … or answering wrongly in the trial
     ├── RequestError          what a client sent
@@ -94,6 +96,14 @@ class DataInvalid(StepFailed):
 
 class LostRace(BatonError):
     """The head of the ledger moved between judging and appending."""
+
+
+class LeaseLost(BatonError):
+    """The lease was not renewed in time: another registrar may be writing to MLflow by now."""
+
+
+class ChainBroken(BatonError):
+    """An entry of the ledger was changed, removed or put in; the message names the first."""
 
 
 class BundleInvalid(BatonError):

@@ -22,10 +22,11 @@ from registry.model_version import Stage
 
 
 class EntryKind(StrEnum):
-    """What an entry does."""
+    """What an entry does; after RETIRE nothing serves, and it has no routes."""
 
     PROMOTE = "promote"
     ROLLBACK = "rollback"
+    RETIRE = "retire"
 
 
 class Door(StrEnum):
@@ -33,6 +34,7 @@ class Door(StrEnum):
 
     COMMAND = "command"
     MLFLOW = "mlflow"
+    REGISTRAR = "registrar"
 
 
 @dataclass(frozen=True, order=True)
@@ -116,14 +118,14 @@ class Entry(Draft):
     snapshot: Snapshot | None = None
 
     @property
-    def route(self) -> Route:
-        """The route that answers requests."""
-        return next(route for route in self.routes if route.role == "serve")
+    def route(self) -> Route | None:
+        """The route that answers requests; None if the model is retired."""
+        return next((route for route in self.routes if route.role == "serve"), None)
 
     @property
     def digest(self) -> str:
-        """Digest of the bytes that answer requests."""
-        return self.route.digest
+        """Digest of the bytes that answer requests; empty if the model is retired."""
+        return self.route.digest if self.route else ""
 
     @property
     def hash(self) -> str:
@@ -141,6 +143,14 @@ class Entry(Draft):
             "previous": self.previous_hash,
         }
         return hashlib.sha256(json.dumps(fixed, sort_keys=True).encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Turn:
+    """Who holds a lease, by which of its renewals. Two reads that are equal: nobody renewed it."""
+
+    holder: str
+    number: int
 
 
 class Ledger(Protocol):
@@ -168,8 +178,11 @@ class Ledger(Protocol):
     def record_report(self, body: Mapping[str, Any]) -> str:
         """Keep a promotion report, passed or not; returns its id."""
 
-    def acquire_lease(self, name: str, *, holder: str, now_ms: int, ttl_ms: int) -> bool:
-        """Take or renew a lease; False while somebody else holds it."""
+    def lease(self, name: str) -> Turn | None:
+        """Who holds a lease; None if nobody does."""
+
+    def take_lease(self, name: str, *, holder: str, after: Turn | None) -> Turn | None:
+        """Take or renew a lease that is still as `after` says; None if it no longer is."""
 
     def release_lease(self, name: str, *, holder: str) -> None:
         """Give a lease back; nothing happens if it is not held."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sqlalchemy as sa
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+CHANNEL = "baton"  # where PostgreSQL says that something was appended
 
 metadata = sa.MetaData()
 ledger = sa.Table(
@@ -51,7 +52,7 @@ leases = sa.Table(
     metadata,
     sa.Column("name", sa.Text, primary_key=True),
     sa.Column("holder", sa.Text, nullable=False),
-    sa.Column("expires_ms", sa.BigInteger, nullable=False),
+    sa.Column("turn", sa.BigInteger, nullable=False),
 )
 nodes = sa.Table(
     "baton_node_status",

@@ -8,22 +8,18 @@ projection draws it again. Called by the registrar, and by commands when none is
 from __future__ import annotations
 
 import logging
-import threading
 import time
-import uuid
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Callable
+from contextlib import suppress
 
-from registry.errors import UnknownName, Unreachable
-from registry.ledger import Entry, Ledger, Snapshot
+from registry.errors import LeaseLost, UnknownName, Unreachable
+from registry.fence import fenced
+from registry.lease import Lease
+from registry.ledger import Entry, Route, Snapshot
 from registry.model_version import Stage
 from registry.promotion import Ports, is_version, tag_promoted
 
 _log = logging.getLogger(__name__)
-LEASE = "registrar"
-LEASE_TTL_MS = 4_000
-_RENEW_SECONDS = 1.0
 
 
 def project(ports: Ports, model: str) -> Entry | None:
@@ -36,72 +32,43 @@ def project(ports: Ports, model: str) -> Entry | None:
 def restore(ports: Ports, model: str, before: Snapshot) -> None:
     """Undo what was done by hand to Production: its stage and alias as `before` shows them.
 
-    Other stages are people's own business and stay as they are.
+    What was put into Production leaves last, the newest move at the very end: a crash before that
+    leaves the change to be seen, and refused, once more. Other stages are people's own business.
     """
     now = ports.client.snapshot(model)
-    touched = now.production ^ before.production
-    for version in ports.client.versions(model):
-        if version.version in touched:
-            was = Stage(before.stages.get(version.version, Stage.NONE))
-            ports.client.set_stage(version, was, archive_others=False)
+    versions = sorted(ports.client.versions(model), key=lambda v: v.updated_ms)
+    for version in versions:
+        if version.version in before.production - now.production:
+            ports.client.set_stage(version, Stage.PRODUCTION, archive_others=False)
     if now.alias != before.alias:
         ports.client.set_alias(model, before.alias)
+    for version in versions:
+        if version.version in now.production - before.production:
+            was = Stage(before.stages.get(version.version, Stage.NONE))
+            ports.client.set_stage(version, was, archive_others=False)
 
 
-@dataclass
-class Lease:
-    """The right to write to MLflow on one's own; renewed by a thread while it is held."""
-
-    ledger: Ledger
-    now_ms: Callable[[], int]
-    holder: str = ""
-
-    def __post_init__(self) -> None:
-        """Give every holder a name of its own."""
-        self.holder = self.holder or str(uuid.uuid4())
-
-    def acquire(self) -> bool:
-        """Take or renew it; False while somebody else holds it."""
-        return self.ledger.acquire_lease(
-            LEASE, holder=self.holder, now_ms=self.now_ms(), ttl_ms=LEASE_TTL_MS
-        )
-
-    @contextmanager
-    def kept(self) -> Iterator[None]:
-        """Renew in the background until the block ends, then give it back. Call after acquire."""
-        over = threading.Event()
-
-        def renew() -> None:
-            while not over.wait(_RENEW_SECONDS):
-                try:
-                    self.acquire()
-                except Unreachable as error:
-                    _log.warning("the lease could not be renewed: %s", error)
-
-        thread = threading.Thread(target=renew, name="lease", daemon=True)
-        thread.start()
-        try:
-            yield
-        finally:
-            over.set()
-            thread.join(timeout=2 * _RENEW_SECONDS)
-            self.ledger.release_lease(LEASE, holder=self.holder)
-
-
-def settle(ports: Ports, entry: Entry, *, seconds: float, sleep: Callable[[float], None]) -> bool:
+def settle(
+    ports: Ports,
+    entry: Entry,
+    *,
+    seconds: float,
+    sleep: Callable[[float], None] = time.sleep,
+    monotonic: Callable[[], float] = time.monotonic,
+) -> bool:
     """See that `entry` is shown in MLflow: draw it, or wait for the registrar that does.
 
     Returns False if neither happened within `seconds`, MLflow being out of reach for instance; the
     entry stays pending and counts all the same, since nodes go by the ledger.
     """
-    lease = Lease(ports.ledger, ports.now_ms)
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
+    lease = Lease(ports.ledger, monotonic=monotonic)
+    deadline = monotonic() + seconds
+    while monotonic() < deadline:
         if lease.acquire():
             with lease.kept():
                 try:
-                    project(ports, entry.model)
-                except Unreachable as error:
+                    project(fenced(ports, lease), entry.model)
+                except (Unreachable, LeaseLost) as error:
                     _log.warning("%s cannot be shown yet: %s", entry.model, error)
         head = ports.ledger.head(entry.model)
         if head is None or head.revision != entry.revision or head.snapshot is not None:
@@ -111,12 +78,19 @@ def settle(ports: Ports, entry: Entry, *, seconds: float, sleep: Callable[[float
 
 
 def _draw(ports: Ports, entry: Entry) -> Snapshot:
-    """Make MLflow show `entry`. A head deleted in MLflow cannot be shown: all stays as it is."""
-    number = entry.route.version
+    """Make MLflow show `entry`; returns how MLflow looks by our own hand alone."""
+    if entry.route is None:
+        return _erase(ports, entry.model)
+    return _show(ports, entry, entry.route)
+
+
+def _show(ports: Ports, entry: Entry, route: Route) -> Snapshot:
+    """Production is `route`. A head deleted in MLflow cannot be shown: all stays as it is."""
+    number = route.version
     try:
         version = ports.client.version(entry.model, number)
         before = ports.client.snapshot(entry.model)
-        if not is_version(entry.route, version):
+        if not is_version(route, version):
             return before
         ports.client.set_stage(version, Stage.PRODUCTION, archive_others=True)
         ports.client.set_alias(entry.model, number)
@@ -125,6 +99,23 @@ def _draw(ports: Ports, entry: Entry) -> Snapshot:
     except UnknownName:
         _log.warning("%s v%s was deleted in MLflow; it goes on serving", entry.model, number)
         return _what_is_left(ports, entry.model)
+
+
+def _erase(ports: Ports, model: str) -> Snapshot:
+    """Nothing is Production: each such version archived, the alias taken away."""
+    try:
+        before = ports.client.snapshot(model)
+        for version in ports.client.versions(model):
+            if version.version in before.production:
+                with suppress(UnknownName):  # deleted meanwhile: not in Production either
+                    ports.client.set_stage(version, Stage.ARCHIVED, archive_others=False)
+        if before.alias is not None:
+            ports.client.set_alias(model, None)
+    except UnknownName:
+        _log.warning("%s was deleted in MLflow; it is retired all the same", model)
+        return _what_is_left(ports, model)
+    archived = dict.fromkeys(before.production, Stage.ARCHIVED.value)
+    return Snapshot({**before.stages, **archived}, None)
 
 
 def _drawn(before: Snapshot, number: int) -> Snapshot:

@@ -1,15 +1,14 @@
-"""How Production changes: promote, roll back, adopt. No I/O but through the ports handed in.
+"""How a version comes into Production, by a command or by hand. No I/O but through the ports.
 
-Each of them judges without any lock, appends one entry if the head is still the one it judged
-against, and leaves MLflow to `projection.py`. Each can be run again after a crash at any point.
-Called by the commands and the registrar.
+It is judged without any lock; one entry is appended if the head is still the one it was judged
+against; MLflow is left to `projection.py`. It can be run again after a crash at any point. How a
+version leaves is `withdrawal.py`. Called by the commands and the registrar.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import datetime
-import itertools
 import json
 import tempfile
 from collections.abc import Callable
@@ -22,7 +21,6 @@ from registry.errors import (
     BundleInvalid,
     ForeignLedger,
     GatesRefused,
-    NothingToServe,
     Refused,
     UnknownName,
 )
@@ -82,7 +80,8 @@ def promote(
     """
     claim(ports, version.name)
     head = ports.ledger.head(version.name)
-    if stage is not Stage.PRODUCTION and head and is_version(head.route, version):
+    route = head.route if head else None
+    if stage is not Stage.PRODUCTION and route and is_version(route, version):
         raise Refused(f"{version}: it is in Production; promote another version first")
     judged = judge_version(ports, version, head, actor=actor, door=door, stage=stage)
     number = publish(ports, version, judged.report)
@@ -92,7 +91,7 @@ def promote(
         ports.client.set_stage(version, stage, archive_others=False)
         tag_promoted(ports, version, stage=stage, actor=actor, at_ms=judged.report.at_ms)
         return Promoted(judged.report, None)
-    if head and same_version(head.route, judged.route) and _shown(ports, head):
+    if head and route and same_version(route, judged.route) and _shown(ports, head, route):
         return Promoted(judged.report, head)
     draft = Draft(
         model=version.name,
@@ -104,38 +103,6 @@ def promote(
         report=number,
     )
     return Promoted(judged.report, ports.ledger.append(draft, expected=head, at_ms=ports.now_ms()))
-
-
-def rollback(ports: Ports, model: str, *, actor: str, to: int | None, reason: str = "") -> Entry:
-    """Go back to the newest earlier version that was never rolled back from, or to version `to`.
-
-    No quality gates: it served before. Its bytes are checked against the manifest that served.
-    Raises NothingToServe, UnknownName for a `to` that never served, BundleInvalid.
-    """
-    claim(ports, model)
-    history = list(ports.ledger.history(model))
-    if not history:
-        raise NothingToServe(
-            f"{model}: nothing was ever promoted, so there is nothing to go back to"
-        )
-    target = _earlier(history) if to is None else _served_before(history, model, to)
-    if same_version(target, history[0].route):
-        raise NothingToServe(f"{model}: v{target.version} serves already")
-    version = ports.client.version(model, target.version)
-    if not is_version(target, version):
-        raise BundleInvalid(f"{version}: deleted since it served, its number was given to another")
-    with tempfile.TemporaryDirectory(prefix="baton-rollback-") as scratch:
-        ports.client.download(version, Path(scratch))
-        target.manifest.verify(Path(scratch))
-    draft = Draft(
-        model=model,
-        kind=EntryKind.ROLLBACK,
-        routes=(target,),
-        actor=actor,
-        door=Door.COMMAND,
-        reason=reason or f"rolled back from v{history[0].route.version}",
-    )
-    return ports.ledger.append(draft, expected=history[0], at_ms=ports.now_ms())
 
 
 def judge_version(
@@ -167,7 +134,7 @@ def judge_version(
         model=version.name,
         version=version.version,
         digest=manifest.digest,
-        current=head.route.version if head else None,
+        current=head.route.version if head and head.route else None,
         results=results,
         gates_digest=ports.gates.digest,
         actor=actor,
@@ -238,11 +205,11 @@ def same_version(one: Route, other: Route) -> bool:
     )
 
 
-def _shown(ports: Ports, head: Entry) -> bool:
+def _shown(ports: Ports, head: Entry, route: Route) -> bool:
     """Whether MLflow shows `head`, or will once its projection is done."""
     if head.snapshot is None:
         return True
-    return head.route.version in ports.client.snapshot(head.model).production
+    return route.version in ports.client.snapshot(head.model).production
 
 
 def is_version(route: Route, version: ModelVersion) -> bool:
@@ -266,9 +233,9 @@ def _examine(
 
 def _current(ports: Ports, head: Entry | None) -> Current | None:
     """What is Production now, from its files; without them only its number and digest."""
-    if head is None:
+    route = head.route if head else None
+    if head is None or route is None:
         return None
-    route = head.route
     bare = Current(version=route.version, digest=route.digest)
     with tempfile.TemporaryDirectory(prefix="baton-current-") as scratch:
         try:
@@ -279,26 +246,3 @@ def _current(ports: Ports, head: Entry | None) -> Current | None:
         except (BundleInvalid, UnknownName):
             return bare
         return dataclasses.replace(bare, signature=bundle.signature, evaluation=bundle.evaluation)
-
-
-def _earlier(history: list[Entry]) -> Route:
-    """The newest earlier version that nobody rolled back from."""
-    bad = {history[0].digest}
-    for entry, before in itertools.pairwise(history):
-        if entry.kind is EntryKind.ROLLBACK:
-            bad.add(before.digest)
-    for entry in history[1:]:
-        if entry.digest not in bad:
-            return entry.route
-    raise NothingToServe(
-        f"{history[0].model}: no earlier version to go back to that was not rolled back from; "
-        "name one with --to VERSION"
-    )
-
-
-def _served_before(history: list[Entry], model: str, to: int) -> Route:
-    for entry in history:
-        if entry.route.version == to:
-            return entry.route
-    served = sorted({entry.route.version for entry in history})
-    raise UnknownName(f"version that served {model}", str(to), served)

@@ -11,9 +11,12 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 
 from registry.errors import (
     BatonError,
+    BundleInvalid,
+    LeaseLost,
     LostRace,
     Refused,
     StepFailed,
@@ -21,18 +24,24 @@ from registry.errors import (
     Unreachable,
     UsageError,
 )
-from registry.ledger import Door, Entry, Snapshot
+from registry.lease import Lease
+from registry.ledger import Door, Entry, Route, Snapshot
 from registry.model_version import ModelVersion
 from registry.nudge import Bell
 from registry.policy import Adoption
-from registry.projection import Lease, project, restore
+from registry.projection import project, restore
 from registry.promotion import MAX_TAG, REJECTED_TAG, Ports, is_version, promote
+from registry.refusals import refusals_of
+from registry.state import ADVICE, seen, state_of
+from registry.withdrawal import rollback
 
 _log = logging.getLogger(__name__)
 _RECENT = 100
 _FULL_SECONDS = 60
+_ASK_SECONDS = 0.5  # how often a registrar in waiting looks at the lease
 _NOTHING = Snapshot({}, None)
-ACTOR = "mlflow-ui"
+BY_HAND = "mlflow-ui"
+ACTOR = "registrar"
 
 
 class Registrar:
@@ -46,12 +55,16 @@ class Registrar:
         self._aliases: dict[str, int | None] = {}
         self._moved: set[str] = set()
         self._full_at_ms = 0
+        self._told: dict[str, tuple[object, ...]] = {}
+        self._left: set[int] = set()
 
     def step(self) -> None:
-        """Project what is pending, then adopt what was changed by hand."""
-        for entry in self._ports.ledger.heads():
+        """Project what is pending, heed the nodes, then adopt what was changed by hand."""
+        heads = self._ports.ledger.heads()
+        for entry in heads:
             if entry.snapshot is None:
                 project(self._ports, entry.model)
+        self._heed(heads)
         for model in self._to_compare():
             try:
                 self._compare(model)
@@ -59,23 +72,62 @@ class Registrar:
             except (LostRace, UnknownName) as error:
                 _log.info("changed while it was looked at: %s", error, extra={"model": model})
 
-    def run(self, bell: Bell, stop: threading.Event, *, poll_seconds: float) -> None:
-        """Step at every poll and knock while the lease can be had."""
-        lease = Lease(self._ports.ledger, self._ports.now_ms)
+    def run(self, lease: Lease, bell: Bell, stop: threading.Event, *, poll_seconds: float) -> None:
+        """Step at every poll and knock while `lease`, which fences the ports, can be had."""
         while not stop.is_set():
             try:
                 if lease.acquire():
                     with lease.kept():
-                        self._work(bell, stop, poll_seconds)
-            except (Unreachable, StepFailed) as error:
+                        self._work(lease, bell, stop, poll_seconds)
+            except (Unreachable, StepFailed, LeaseLost) as error:
                 _log.warning("registrar cannot work: %s", error)
-            bell.wait(poll_seconds)
+            bell.wait(min(poll_seconds, _ASK_SECONDS))
 
-    def _work(self, bell: Bell, stop: threading.Event, poll_seconds: float) -> None:
+    def _work(self, lease: Lease, bell: Bell, stop: threading.Event, poll_seconds: float) -> None:
         """Step until stopped; anything unexpected ends this round, and the lease with it."""
         while not stop.is_set():
+            lease.check()
             self.step()
             bell.wait(poll_seconds)
+
+    def _heed(self, heads: Iterable[Entry]) -> None:
+        """Leave a head that every live node refuses; of one that some refuse, tell."""
+        statuses = self._ports.ledger.statuses()
+        for head in heads:
+            refusals = refusals_of(head, statuses, now_ms=self._ports.now_ms())
+            if not head.route or not refusals.reasons:
+                continue
+            if refusals.by_all and head.revision not in self._left:
+                self._leave(head, head.route, str(refusals))
+            elif self._told.get(head.model) != (head.revision, *refusals.reasons):
+                self._told[head.model] = (head.revision, *refusals.reasons)
+                _log.warning("%s v%s: %s", head.model, head.route.version, refusals)
+
+    def _leave(self, head: Entry, route: Route, reason: str) -> None:
+        """Go back from a head that nobody can serve; once, if there is nothing to go back to."""
+        model, ports = head.model, self._ports
+        self._reject(head.model, route, reason)
+        try:
+            back = rollback(
+                ports, model, actor=ACTOR, to=None, reason=reason, door=Door.REGISTRAR, leaving=head
+            )
+        except LostRace as error:
+            _log.info("not rolled back: %s", error, extra={"model": model})
+        except (Refused, BundleInvalid, UsageError) as error:
+            self._left.add(head.revision)
+            _log.error("%s v%s: %s; it stays: %s", model, route.version, reason, error)
+        else:
+            _log.error("%s v%s: %s; back to seq %s", model, route.version, reason, back.key)
+            self._announce()
+            project(ports, model)
+
+    def _reject(self, model: str, route: Route, reason: str) -> None:
+        """Say on a version why nobody serves it; before it is left, so that no crash forgets it."""
+        with suppress(UnknownName):  # it may have been deleted since
+            version = self._ports.client.version(model, route.version)
+            tag = reason[:MAX_TAG]
+            if is_version(route, version) and version.tags.get(REJECTED_TAG) != tag:
+                self._ports.client.tag(version, {REJECTED_TAG: tag})
 
     def _to_compare(self) -> Iterable[str]:
         """Models where something moved since they were last compared; all of them once a minute."""
@@ -110,15 +162,19 @@ class Registrar:
                 self._refuse_both(model, before, (wanted, version))
                 return
             wanted = version
-        if wanted is None or (head and head.route.version == wanted.version):
+        route = head.route if head else None
+        if wanted is None or (route and route.version == wanted.version):
             self._accept(model, head, now)
             return
         self._adopt(wanted, before)
 
     def _was_made_again(self, head: Entry) -> bool:
         """Whether the model was deleted, and the head's number given to another version."""
+        route = head.route
+        if route is None:
+            return False
         found = self._ports.client.versions(head.model)
-        return any(v.version == head.route.version and not is_version(head.route, v) for v in found)
+        return any(v.version == route.version and not is_version(route, v) for v in found)
 
     def _wanted(self, model: str, staged: frozenset[int]) -> ModelVersion | None:
         """Of versions newly in Production, the one moved there last."""
@@ -130,8 +186,8 @@ class Registrar:
         try:
             if self._ports.gates.of(version.name).adoption is Adoption.DENY:
                 raise Refused("its policy denies changes by hand; use `make promote`")
-            promoted = promote(self._ports, version, actor=ACTOR, door=Door.MLFLOW)
-        except (Unreachable, LostRace, UsageError):
+            promoted = promote(self._ports, version, actor=BY_HAND, door=Door.MLFLOW)
+        except (Unreachable, LostRace, LeaseLost, UsageError):
             raise  # not the version's fault; another ledger's registry least of all
         except BatonError as error:
             _log.warning("refused %s, put back: %s", version, error)
@@ -156,10 +212,8 @@ class Registrar:
         """A change that asks for nothing: another stage, or Production taken away by hand."""
         if head is None:
             return
-        if head.route.version not in now.production:
-            _log.warning(
-                "%s v%s was taken out of Production by hand; it goes on serving",
-                model,
-                head.route.version,
-            )
+        _, versions = seen(self._ports.client, model)
+        state = state_of(head, now, versions)
+        if ADVICE[state]:
+            _log.warning("%s is %s: %s", model, state, ADVICE[state], extra={"model": model})
         self._ports.ledger.mark_synced(head, now)

@@ -49,7 +49,28 @@ class Settings:
     workers: int = _setting(2, "processes", "Gunicorn workers of this node.")
     threads: int = _setting(4, "threads", "Request threads of one worker.")
     models: tuple[str, ...] = _setting(
-        (), "names", "Models this node serves. Default: every model with a Production version."
+        (),
+        "names",
+        "Models this node serves, as `iris`, `iris@Staging`, `iris@7` or `iris@alias:champion`. "
+        "Default: every model with a Production version.",
+    )
+    pinned: tuple[str, ...] = _setting(
+        (), "names", "Models that are always loaded, where BATON_MEMORY_BUDGET_MB is set."
+    )
+    memory_budget_mb: int = _setting(
+        0,
+        "MiB",
+        "Loaded versions of this node together: models are then loaded at their first use, and "
+        "leave when others need the room. Default: all are loaded ahead.",
+    )
+    bundle: str = _setting(
+        "", "path", "Serve the version in this directory, without any registry or ledger."
+    )
+    fallback_dir: str = _setting(
+        "",
+        "path",
+        "A version on disk that serves, marked degraded, while the store is empty and the ledger "
+        "cannot be reached.",
     )
     default_model: str = _setting("", "name", "What `POST /predict` means when it names no model.")
     engines: tuple[str, ...] = _setting(
@@ -163,7 +184,7 @@ class Settings:
     @property
     def assignments_path(self) -> Path:
         """What the node serves, for its workers."""
-        return self.node_dir / "assignments.json"
+        return self.node_dir / "assignments"
 
     @property
     def metrics_dir(self) -> Path:
@@ -193,7 +214,7 @@ class Settings:
     @property
     def is_embedded(self) -> bool:
         """Whether the ledger is a file of this machine: then this node hosts the registrar."""
-        return self.ledger_url.startswith("sqlite")
+        return not self.bundle and self.ledger_url.startswith("sqlite")
 
 
 def variable(setting: dataclasses.Field[Any]) -> str:

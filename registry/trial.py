@@ -30,7 +30,8 @@ class TrialReport:
 
     `golden` are the examples it was held against, `golden_source` where they came from (`bundle`,
     `input example`, `synthetic row`), `worst_error` the largest |got − expected| over all numbers;
-    `answers` belong to the extra requests. Times in milliseconds, memory in MiB.
+    `answers` belong to the extra requests. Times in milliseconds, memory in MiB: `memory_mb` is the
+    most the process had, `resident_mb` what the version adds to a process that serves others.
     """
 
     ok: bool
@@ -43,6 +44,7 @@ class TrialReport:
     load_ms: float = 0.0
     latency_ms: float = 0.0
     memory_mb: float = 0.0
+    resident_mb: float = 0.0
     isolation: str = "none"
     signature: Signature | None = None
     answers: tuple[Mapping[str, Any], ...] = ()

@@ -12,7 +12,9 @@ from registry.console import out
 from registry.errors import BatonError
 from registry.ledger import Entry
 from registry.promotion import Ports
+from registry.refusals import refusals_of
 from registry.report import PromotionReport
+from registry.state import ADVICE, seen, state_of
 
 _STYLES = {"passed": "green", "failed": "red", "skipped": "dim", "noted": "yellow"}
 
@@ -34,13 +36,23 @@ def print_report(report: PromotionReport) -> None:
 
 
 def status_row(ports: Ports, entry: Entry) -> dict[str, Any]:
-    """One model's row: the head, and whether MLflow shows the same."""
+    """One model's row: the head, whether MLflow shows the same, and what to do if it does not."""
     try:
-        production = sorted(ports.client.snapshot(entry.model).production)
-        shown = ", ".join(f"v{v}" for v in production) or "nothing in Production"
+        shown, text = seen(ports.client, entry.model), ""
     except BatonError as error:
-        shown = str(error)
-    return {"entry": brief(entry), "mlflow": shown}
+        shown, text = None, str(error)
+    state = state_of(entry, *(shown or (None, None)))
+    refusals = refusals_of(entry, ports.ledger.statuses(), now_ms=ports.now_ms())
+    if shown is not None:
+        production = sorted(shown[0].production)
+        text = ", ".join(f"v{v}" for v in production) or "nothing in Production"
+    return {
+        "entry": brief(entry),
+        "state": state.value,
+        "todo": ADVICE[state],
+        "refused": dict(refusals.reasons),
+        "mlflow": text,
+    }
 
 
 def brief(entry: Entry | None) -> dict[str, Any] | None:
@@ -49,7 +61,7 @@ def brief(entry: Entry | None) -> dict[str, Any] | None:
         return None
     return {
         "model": entry.model,
-        "version": entry.route.version,
+        "version": entry.route.version if entry.route else None,
         "seq": str(entry.key),
         "kind": entry.kind.value,
         "digest": entry.digest,
@@ -60,6 +72,11 @@ def brief(entry: Entry | None) -> dict[str, Any] | None:
         "synced": entry.snapshot is not None,
         "hash": entry.hash,
     }
+
+
+def version_text(version: int | None) -> str:
+    """A version as people write it; a dash where nothing serves."""
+    return "–" if version is None else f"v{version}"
 
 
 def moment(at_ms: int) -> str:

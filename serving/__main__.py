@@ -7,6 +7,7 @@ anything else was reached.
 
 from __future__ import annotations
 
+import argparse
 import fcntl
 import logging
 import os
@@ -84,12 +85,18 @@ class Child:
             self.process.wait()
 
 
-def main() -> int:
+def main(arguments: Sequence[str] | None = None) -> int:
     """Run the node until SIGTERM or SIGINT; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m serving", description=__doc__)
+    parser.add_argument("--bundle", help="serve the version in this directory, without a registry")
+    given = parser.parse_args(arguments)
+    if given.bundle:
+        os.environ["BATON_BUNDLE"] = given.bundle  # for the children too
     try:
         settings = Settings.read()
         log.to_json(settings.log_level)
         _address(settings.bind)
+        _models(settings)
         lock = _only_node(settings)
     except BatonError as error:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
@@ -127,11 +134,11 @@ def _supervise(settings: Settings, stop: threading.Event) -> None:
 def _take_up(settings: Settings) -> None:
     """Let the page say what the node served last: workers may be there before the watcher is."""
     # Gunicorn is starting meanwhile: these imports cost it nothing.
-    from serving.node.flip import Flipper  # noqa: PLC0415
+    from serving.node.take_up import take_up  # noqa: PLC0415
     from serving.page import Page  # noqa: PLC0415
 
     with Page(settings.page_path) as page:
-        Flipper(page, settings.assignments_path, ready_seconds=settings.ready_seconds)
+        take_up(settings, page)
 
 
 def _children(settings: Settings) -> list[Child]:
@@ -139,7 +146,7 @@ def _children(settings: Settings) -> list[Child]:
     python = sys.executable
     children = [
         Child("gunicorn", [python, "-m", "gunicorn", "-c", str(_GUNICORN)]),
-        Child("watcher", [python, "-m", "serving.node.watcher"]),
+        Child("watcher", [python, "-m", "serving.node"]),
     ]
     if "runner" in settings.engines:
         children.append(Child("runners", [python, "-m", "serving.runner.host"]))
@@ -157,6 +164,17 @@ def _address(bind: str) -> None:
         raise SettingsError(f"BATON_BIND: expected host:port, as 127.0.0.1:8000, got {bind!r}")
     if (why := cannot_listen(host.strip("[]"), int(port))) is not None:
         raise SettingsError(f"BATON_BIND: {bind}: cannot listen there: {why}")
+
+
+def _models(settings: Settings) -> None:
+    """Refuse settings about models that the watcher would fail on, again and again."""
+    from registry.selector import Selector  # noqa: PLC0415 - reads YAML elsewhere, not here
+
+    for text in settings.models:
+        Selector.parse(text)
+    for name in (settings.bundle, settings.fallback_dir):
+        if name and not Path(name).is_dir():
+            raise SettingsError(f"{name}: expected the directory of a version, there is none")
 
 
 def _only_node(settings: Settings) -> IO[str]:

@@ -118,10 +118,11 @@ class Answerer:
 
     def _headers(self, serving: Serving) -> dict[str, str]:
         assignment = serving.assignment
+        seq = {"X-Model-Seq": str(assignment.key.seq)} if assignment.in_ledger else {}
         return {
             "X-Model-Name": assignment.model,
             "X-Model-Version": str(assignment.version),
-            "X-Model-Seq": str(assignment.key.seq),
+            **seq,
             "X-Worker": str(self._manager.slot),
         }
 

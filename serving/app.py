@@ -6,8 +6,11 @@ Starts no thread: the server does that after it forked (`infra/gunicorn.conf.py`
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from http import HTTPStatus
@@ -25,10 +28,11 @@ from serving.engines.runner import RunnerEngine, socket_of
 from serving.kinds import Limits
 from serving.manager import Manager
 from serving.page import Page
+from serving.residents import Residents
 from serving.routes import models, operations, predict
 from serving.routes.parts import EXTENSION, Parts
 from serving.servable import Servable
-from serving.stored import manifest_of, root_of
+from serving.stored import cost_mb_of, manifest_of, root_of
 
 _log = logging.getLogger(__name__)
 # A worker gives a version up some time before the node would give the worker up.
@@ -37,7 +41,7 @@ _PATIENCE = 0.8
 
 @dataclass(frozen=True)
 class StoreLoader:
-    """Loads an assignment from the node store, one worker of the node at a time."""
+    """Loads assignments from the node store."""
 
     settings: Settings
 
@@ -51,23 +55,34 @@ class StoreLoader:
         limits = Limits(max_rows=settings.max_rows, max_horizon=settings.max_horizon)
         manifest: Manifest = manifest_of(settings.store_dir, assignment.digest)
         root = root_of(settings.store_dir, assignment.digest)
-        settings.node_dir.mkdir(parents=True, exist_ok=True)
-        with (settings.node_dir / "load.lock").open("w") as turn:
-            fcntl.flock(turn, fcntl.LOCK_EX)
-            servable = Servable.load(
-                root,
-                manifest,
-                allowed=settings.engines,
-                limits=limits,
-                runner=partial(self._runner, assignment.digest),
-            )
-            try:
-                servable.warm()
-            except RunnerAway as away:
-                if self._is_new(assignment):
-                    raise
-                _log.warning("%s v%s: %s", assignment.model, assignment.version, away)
+        servable = Servable.load(
+            root,
+            manifest,
+            allowed=settings.engines,
+            limits=limits,
+            runner=partial(self._runner, assignment.digest),
+        )
+        try:
+            servable.warm()
+        except RunnerAway as away:
+            if self._is_new(assignment):
+                raise
+            _log.warning("%s v%s: %s", assignment.model, assignment.version, away)
         return servable
+
+    def cost_mb(self, assignment: Assignment) -> float:
+        """What its trial measured on this node."""
+        return cost_mb_of(self.settings.store_dir, assignment.digest)
+
+    @contextmanager
+    def turn(self, assignment: Assignment) -> Iterator[None]:
+        """One worker of the node prepares a model at a time: the others have the machine."""
+        folder = self.settings.node_dir / "turns"
+        folder.mkdir(parents=True, exist_ok=True)
+        name = hashlib.sha256(assignment.model.encode()).hexdigest()[:2]
+        with (folder / name).open("w") as turn:
+            fcntl.flock(turn, fcntl.LOCK_EX)
+            yield
 
     def _runner(self, digest: str, bundle: Bundle) -> RunnerEngine:
         """The engine of a version that is code; its process is started by the host of runners."""
@@ -81,21 +96,27 @@ class StoreLoader:
 
     def _is_new(self, assignment: Assignment) -> bool:
         """Whether the node has yet to flip to it."""
-        held = Assignments.read(self.settings.assignments_path).models.get(assignment.model)
+        held = Assignments(self.settings.assignments_path).models().get(assignment.model)
         return held is None or held.current is None or held.current.digest != assignment.digest
 
 
 def create_app(settings: Settings | None = None, *, manager: Manager | None = None) -> Flask:
     """Build the application; tests hand in a manager of their own.
 
-    When it returns, everything the node serves at this moment is loaded: a worker that accepts
-    requests can answer them.
+    When it returns, everything the node serves at this moment is loaded, or within a memory budget
+    all that is pinned: a worker that accepts requests can answer them.
     """
     settings = settings or Settings.read()
     if manager is None:
         page = Page(settings.page_path)
         manager = Manager(
-            page, settings.assignments_path, StoreLoader(settings), slot=page.claim(os.getpid())
+            page,
+            Assignments(settings.assignments_path),
+            StoreLoader(settings),
+            slot=page.claim(os.getpid()),
+            residents=Residents(settings.memory_budget_mb / settings.workers),
+            pinned=settings.pinned,
+            most_first_uses=max(1, settings.threads - 1),
         )
         manager.reconcile()
     app = Flask("baton", static_folder=None)

@@ -1,31 +1,44 @@
-"""What a node serves, as a file: written by its watcher, read by its workers, kept over restarts.
+"""What a node serves, as files: written by its watcher, read by its workers, kept over restarts.
 
-For each model: `current` (answers, unless the page already says `preparing`), `previous` (stays
-loaded, so that going back is a flip) and `preparing` (is being loaded). Replaced whole, so a reader
-sees one generation or the next.
+One small file a model, named by the model's index in the page: `current` answers (unless the page
+already says `preparing`), `previous` stays loaded, so that going back is a flip, and `preparing` is
+being loaded. A file is replaced whole, so a reader sees one state or the next, and a swap of one
+model costs the same however many there are.
 """
 
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Self
 
 from registry.ledger import Key
 
+_log = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Assignment:
-    """One version of one model at its place in the order; `since_ms` is when it was appended."""
+    """One version of one model at its place in the order; `since_ms` is when it was appended.
+
+    A version that no ledger names (pinned, followed by stage, a bundle on disk) has an order of
+    this node's own, in epoch 0.
+    """
 
     model: str
     version: int
     digest: str
     key: Key
     since_ms: int
+
+    @property
+    def in_ledger(self) -> bool:
+        """Whether its key means anything to other nodes and to clients."""
+        return self.key.epoch > 0
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
@@ -35,9 +48,10 @@ class Assignment:
 
 @dataclass(frozen=True, kw_only=True)
 class Held:
-    """What a node holds of one model. `index` is the model's word in the page.
+    """What a node holds of one model. `index` is the model's place in the page.
 
-    `refused` says why the version the ledger names is not served here; empty if it is.
+    `refused` says why what should serve is not served here, `refused_key` which entry that was;
+    empty if it is. `retired` is the entry that took the model out of Production.
     """
 
     index: int
@@ -45,53 +59,97 @@ class Held:
     previous: Assignment | None = None
     preparing: Assignment | None = None
     refused: str = ""
+    refused_key: Key | None = None
+    retired: Key | None = None
 
     def __iter__(self) -> Iterator[Assignment]:
-        """Everything a worker must have loaded."""
+        """Every version that is named."""
         return (a for a in (self.current, self.previous, self.preparing) if a)
+
+    @property
+    def key(self) -> Key | None:
+        """Where the model stands in its order; nothing below it is ever served again."""
+        return self.current.key if self.current else self.retired
 
 
 @dataclass(frozen=True)
 class Assignments:
-    """Everything a node holds, by model name."""
+    """The folder with the files."""
 
-    generation: int = 0
-    models: Mapping[str, Held] = field(default_factory=dict)
+    path: Path
 
-    @classmethod
-    def read(cls, path: Path) -> Self:
-        """Read the file; one that is not there is empty."""
-        try:
-            data = json.loads(path.read_bytes())
-        except FileNotFoundError:
-            return cls()
-        return cls(data["generation"], {name: _held(raw) for name, raw in data["models"].items()})
+    def read(self, index: int) -> tuple[str, Held] | None:
+        """The model at `index` with what is held of it; None if there is none.
 
-    def write(self, path: Path) -> None:
-        """Replace the file; it is on the disk when this returns."""
-        path.parent.mkdir(parents=True, exist_ok=True)
-        scratch = path.with_suffix(".new")
+        Raises ValueError, KeyError or TypeError for a file that has not its form.
+        """
+        return _read(self._file(index))
+
+    def models(self) -> dict[str, Held]:
+        """Everything the node holds, by model name; a file without its form is left out."""
+        models: dict[str, Held] = {}
+        for file in sorted(self.path.glob("*.json")):
+            try:
+                found = _read(file)
+            except (ValueError, KeyError, TypeError) as error:
+                _log.error("%s: not an assignment, left out: %s", file, error)
+                continue
+            models |= dict([found] if found else [])
+        return models
+
+    def write(self, name: str, held: Held) -> None:
+        """Replace a model's file; a version that serves is on the disk when this returns."""
+        self.path.mkdir(parents=True, exist_ok=True)
+        target = self._file(held.index)
+        scratch = target.with_suffix(".new")
         with scratch.open("w", encoding="utf-8") as file:
-            json.dump(
-                {
-                    "generation": self.generation,
-                    "models": {name: asdict(held) for name, held in self.models.items()},
-                },
-                file,
-            )
+            file.write(json.dumps({"model": name, **asdict(held)}))
             file.flush()
-            os.fsync(file.fileno())
-        scratch.replace(path)
-        directory = os.open(path.parent, os.O_RDONLY)
+            if held.key:  # nobody loses anything by a model that is only expected
+                os.fsync(file.fileno())
+        scratch.replace(target)
+        if held.key:
+            self._sync()
+
+    def remove(self, index: int) -> None:
+        """Forget the model at `index`."""
+        self._file(index).unlink(missing_ok=True)
+        self._sync()
+
+    def _file(self, index: int) -> Path:
+        return self.path / f"{index:05d}.json"
+
+    def _sync(self) -> None:
+        """The new name too is on the disk: after a power cut nobody goes back."""
+        directory = os.open(self.path, os.O_RDONLY)
         try:
-            os.fsync(directory)  # the new name too: after a power cut nobody goes back
+            os.fsync(directory)
         finally:
             os.close(directory)
 
 
+def _read(file: Path) -> tuple[str, Held] | None:
+    """A model's name and what is held of it; None without a file."""
+    try:
+        raw = json.loads(file.read_bytes())
+    except FileNotFoundError:
+        return None
+    return raw["model"], _held(raw)
+
+
 def _held(raw: Mapping[str, Any]) -> Held:
-    parts = {
-        name: Assignment.from_json(raw[name]) if raw[name] else None
-        for name in ("current", "previous", "preparing")
-    }
-    return Held(index=raw["index"], refused=raw["refused"], **parts)
+    def assignment(name: str) -> Assignment | None:
+        return Assignment.from_json(raw[name]) if raw[name] else None
+
+    def key(name: str) -> Key | None:
+        return Key(**raw[name]) if raw[name] else None
+
+    return Held(
+        index=raw["index"],
+        current=assignment("current"),
+        previous=assignment("previous"),
+        preparing=assignment("preparing"),
+        refused=raw["refused"],
+        refused_key=key("refused_key"),
+        retired=key("retired"),
+    )

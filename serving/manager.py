@@ -1,8 +1,11 @@
 """The manager of one worker: which servable answers a request, and what is loaded beside it.
 
 A request takes its servable once and keeps it. Which one that is says the page, at that instant,
-for all workers. `follow()` runs on a thread of its own: it loads what the watcher prepares, says
-ready, and frees what is no longer named once its last request is done.
+for all workers. `follow()` runs on a thread of its own: it has loaded what the watcher prepares,
+says ready, and frees what is no longer named once its last request is done.
+
+Without a memory budget everything named is loaded ahead. With one, a model is loaded at its first
+use, by the request that needs it: that one waits for its own load, others for nothing.
 """
 
 from __future__ import annotations
@@ -10,30 +13,38 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections.abc import Callable, Collection, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, replace
+from typing import Protocol
 
 from registry.errors import NotReady, UnknownModel
+from serving import metrics
 from serving.assignments import Assignment, Assignments, Held
+from serving.first_use import FirstUses
 from serving.page import Page, pack
+from serving.residents import Identity, Resident, Residents
 from serving.servable import Servable
 
 _log = logging.getLogger(__name__)
 _FOLLOW_SECONDS = 0.01
 _PATIENCE_SECONDS = 1.0
 _STOP_SECONDS = 5.0
-Loader = Callable[[Assignment], Servable]
+_LOADERS = 4
 
 
-@dataclass(eq=False)
-class Resident:
-    """A loaded servable with the number of requests that use it now."""
+class Loader(Protocol):
+    """Makes servables of assignments."""
 
-    servable: Servable
-    users: int = 0
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    def __call__(self, assignment: Assignment) -> Servable:
+        """Verify, load and warm a version. Raises BundleInvalid."""
+
+    def cost_mb(self, assignment: Assignment) -> float:
+        """About how much memory it takes once loaded."""
+
+    def turn(self, assignment: Assignment) -> AbstractContextManager[object]:
+        """Wait until no other worker of the node prepares this model."""
 
 
 @dataclass(frozen=True)
@@ -50,32 +61,63 @@ class Serving:
 
 
 @dataclass(frozen=True)
-class _Row:
-    """One model in the table that requests read: its word in the page, and what is loaded."""
+class Served:
+    """One model for people: what is held, what answers, and its servable where it is loaded."""
 
     held: Held
-    by_key: Mapping[int, Serving]
+    answering: Assignment | None
+    servable: Servable | None
+
+
+@dataclass(frozen=True)
+class _Row:
+    """One model in the table that requests read."""
+
+    held: Held
+    by_key: Mapping[int, Assignment]
 
 
 class Manager:
-    """The servables of one worker, kept as the assignments file says."""
+    """The servables of one worker, kept as the assignments say."""
 
-    def __init__(self, page: Page, path: Path, load: Loader, *, slot: int) -> None:
-        """Nothing is loaded before `reconcile`; `path` is the assignments file."""
+    def __init__(
+        self,
+        page: Page,
+        assignments: Assignments,
+        load: Loader,
+        *,
+        slot: int,
+        residents: Residents | None = None,
+        pinned: Collection[str] = (),
+        most_first_uses: int = 3,
+    ) -> None:
+        """Nothing is loaded before `reconcile`; `pinned` models are always loaded ahead."""
         self._page = page
-        self._path = path
+        self._assignments = assignments
         self._load = load
         self.slot = slot
-        self._table: Mapping[str, _Row] = {}
-        self._residents: dict[tuple[str, str], Resident] = {}
-        self._leaving: list[Resident] = []
-        self._generation = -1
+        self._residents = residents or Residents()
+        self._pinned = frozenset(pinned)
+        self._first_uses = FirstUses(most_first_uses)
+        self._table: dict[str, _Row] = {}
+        self._names: dict[int, str] = {}
+        self._announced = -1
+        self._seen: dict[int, int] = {}
+        self._loading: set[Identity] = set()
+        self._failed: dict[Identity, int] = {}
+        self._lock = threading.RLock()
+        self._run: Callable[[Callable[[], None]], object] = lambda work: work()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def models(self) -> Mapping[str, tuple[Held, Serving | None]]:
+    @property
+    def is_lazy(self) -> bool:
+        """Whether models are loaded at their first use."""
+        return self._residents.budget_mb > 0
+
+    def models(self) -> Mapping[str, Served]:
         """Every model with what the node holds of it and what answers now."""
-        return {name: (row.held, self._answering(row)) for name, row in self._table.items()}
+        return {name: self._served(name, row) for name, row in list(self._table.items())}
 
     @contextmanager
     def acquire(self, model: str) -> Iterator[Serving]:
@@ -87,6 +129,7 @@ class Manager:
         resident = serving.resident
         with resident.lock:
             resident.users += 1
+        resident.used_at = time.monotonic()
         try:
             yield serving
         finally:
@@ -94,23 +137,23 @@ class Manager:
                 resident.users -= 1
 
     def reconcile(self) -> bool:
-        """Load and forget until this worker holds what the file names; True if anything moved."""
-        generation = self._page.generation
-        if generation == self._generation:
-            self._free()
+        """Have loaded and forget what the assignments ask for; True if anything was announced."""
+        announced = self._page.announced
+        if announced == self._announced:
+            self._residents.free()
             return False
-        assignments = Assignments.read(self._path)
-        failed = self._build(assignments)
-        if failed:
-            self._page.say_failed(self.slot, assignments.generation)
-        else:
-            self._page.say_ready(self.slot, assignments.generation)
-        self._generation = generation
+        for index, number in enumerate(self._page.changes()):
+            if number != self._seen.get(index, 0):
+                self._take(index, number)
+        self._announced = announced
+        metrics.RESIDENT_MB.set(self._residents.megabytes)
         return True
 
     def follow(self) -> None:
-        """Start the thread that reconciles until `stop`."""
-        self._thread = threading.Thread(target=self._run, name="manager", daemon=True)
+        """Start the thread that reconciles until `stop`; from now on loads have their own."""
+        loaders = ThreadPoolExecutor(max_workers=_LOADERS, thread_name_prefix="load")
+        self._run = loaders.submit
+        self._thread = threading.Thread(target=self._follow, name="manager", daemon=True)
         self._thread.start()
 
     def stop(self) -> None:
@@ -119,7 +162,7 @@ class Manager:
         if self._thread:
             self._thread.join(_STOP_SECONDS)
 
-    def _run(self) -> None:
+    def _follow(self) -> None:
         while not self._stop.wait(_FOLLOW_SECONDS):
             try:
                 self.reconcile()
@@ -127,15 +170,26 @@ class Manager:
                 _log.exception("this worker could not follow the node's assignments")
                 self._stop.wait(1.0)
 
+    def _served(self, name: str, row: _Row) -> Served:
+        answering = row.by_key.get(self._page.current(row.held.index))
+        resident = self._residents.get((name, answering.digest)) if answering else None
+        if not resident and not self.is_lazy:
+            answering = None
+        return Served(row.held, answering, resident.servable if resident else None)
+
     def _find(self, model: str) -> Serving:
         """What the page says now; a table read just before a flip is read again."""
         deadline = 0.0
         while True:
             row = self._table.get(model)
-            serving = self._answering(row) if row else None
-            if serving:
-                return serving
-            if row is None or not self._page.current(row.held.index):
+            word = self._page.current(row.held.index) if row else 0
+            assignment = row.by_key.get(word) if row else None
+            resident = self._residents.get((model, assignment.digest)) if assignment else None
+            if assignment and resident:
+                return Serving(assignment, resident)
+            if assignment and self.is_lazy:
+                return Serving(assignment, self._first_use(assignment))
+            if not word:
                 break
             now = time.monotonic()
             deadline = deadline or now + _PATIENCE_SECONDS
@@ -146,38 +200,94 @@ class Manager:
             raise UnknownModel(
                 f"no model {model!r} is served here; there is: {', '.join(sorted(self._table))}"
             )
+        if row and row.held.retired:
+            raise UnknownModel(
+                f"{model} was retired (seq {row.held.retired}); promote a version to serve it again"
+            )
         raise NotReady(f"{model or 'this node'}: no version is in Production and loaded yet")
 
-    def _answering(self, row: _Row) -> Serving | None:
-        return row.by_key.get(self._page.current(row.held.index))
+    def _first_use(self, assignment: Assignment) -> Resident:
+        identity = (assignment.model, assignment.digest)
+        return self._first_uses.of(
+            identity,
+            find=lambda: self._residents.get(identity),
+            load=lambda: self._loaded(assignment),
+        )
 
-    def _build(self, assignments: Assignments) -> bool:
-        """Make the table of a generation; True if what it prepares could not be loaded."""
-        failed = False
-        residents: dict[tuple[str, str], Resident] = {}
-        table: dict[str, _Row] = {}
-        for name, held in assignments.models.items():
-            by_key: dict[int, Serving] = {}
-            for assignment in held:
-                identity = (name, assignment.digest)
-                resident = residents.get(identity) or self._resident(identity, assignment)
-                if resident is None:
-                    failed = failed or assignment == held.preparing
-                    continue
-                residents[identity] = resident
-                by_key[pack(assignment.key)] = Serving(assignment, resident)
-            table[name] = _Row(held, by_key)
-        self._table = table
-        self._leaving += [r for key, r in self._residents.items() if key not in residents]
-        self._residents = residents
-        return failed
+    def _take(self, index: int, number: int) -> None:
+        """Go by what a model's file says now, as far as it is loaded; load the rest, come again."""
+        with self._lock:
+            found = self._assignments.read(index)
+            self._seen[index] = number
+            if found is None or self._names.get(index, found[0]) != found[0]:
+                self._drop(index)
+            if found is None:
+                return
+            name, held = found
+            self._names[index] = name
+            missing = [
+                one
+                for one in self._ahead(held)
+                if self._residents.get((name, one.digest)) is None
+                and self._failed.get((name, one.digest)) != number
+            ]
+            if not missing or name not in self._table:
+                self._publish(name, held)
+            for one in missing:
+                if (name, one.digest) not in self._loading:
+                    self._loading.add((name, one.digest))
+                    self._run(lambda one=one: self._prepare(index, one, number))  # type: ignore[misc]
+            if not missing and held.preparing:
+                self._say(index, number, held.preparing)
 
-    def _resident(self, identity: tuple[str, str], assignment: Assignment) -> Resident | None:
+    def _ahead(self, held: Held) -> Iterator[Assignment]:
+        """What must be loaded before a request asks for it."""
+        for one in held:
+            used = one is held.preparing and self._residents.of(one.model)
+            if not self.is_lazy or used or (one.model in self._pinned and one != held.previous):
+                yield one
+
+    def _prepare(self, index: int, assignment: Assignment, number: int) -> None:
+        """Load one version beside what serves, one worker of the node at a time."""
+        identity = (assignment.model, assignment.digest)
+        with self._load.turn(assignment):
+            if self._loaded(assignment) is None:
+                self._failed[identity] = number
+        with self._lock:
+            self._loading.discard(identity)
+            try:
+                self._take(index, self._page.changes()[index])
+            except Exception:  # noqa: BLE001 - else nobody would hear of it
+                _log.exception("%s: this worker could not follow", assignment.model)
+
+    def _say(self, index: int, number: int, preparing: Assignment) -> None:
+        failed = self._failed.get((preparing.model, preparing.digest)) == number
+        (self._page.say_failed if failed else self._page.say_ready)(self.slot, index, number)
+
+    def _publish(self, name: str, held: Held) -> None:
+        self._table = {**self._table, name: _Row(held, {pack(one.key): one for one in held})}
+        self._residents.keep_only(name, {one.digest for one in held})
+        self._failed = {
+            one: number
+            for one, number in self._failed.items()
+            if one[0] != name or any(one[1] == other.digest for other in held)
+        }
+
+    def _drop(self, index: int) -> None:
+        """This node serves the model no more."""
+        if (name := self._names.pop(index, None)) is not None:
+            self._table = {other: row for other, row in self._table.items() if other != name}
+            self._residents.keep_only(name, ())
+
+    def _loaded(self, assignment: Assignment) -> Resident | None:
         """The loaded version, loading it if it is not; None if that fails."""
-        if identity in self._residents:
-            return self._residents[identity]
+        identity = (assignment.model, assignment.digest)
+        if resident := self._residents.get(identity):
+            return resident
         try:
-            return Resident(self._load(assignment))
+            cost_mb = self._load.cost_mb(assignment)
+            self._residents.make_room(cost_mb, first=self._is_previous, never=self._kept())
+            return self._residents.add(identity, self._load(assignment), cost_mb)
         except Exception as error:  # noqa: BLE001 - it must end neither this thread nor a birth
             _log.error(
                 "cannot load: %s: %s",
@@ -191,7 +301,14 @@ class Manager:
             )
             return None
 
-    def _free(self) -> None:
-        """Drop versions that left, here and not in the request that used them last."""
-        if self._leaving:
-            self._leaving = [resident for resident in self._leaving if resident.users]
+    def _is_previous(self, identity: Identity) -> bool:
+        row = self._table.get(identity[0])
+        answers = row and row.by_key.get(self._page.current(row.held.index))
+        return not answers or answers.digest != identity[1]
+
+    def _kept(self) -> set[Identity]:
+        """What is not let go for others: pinned models, and what a swap waits for."""
+        rows = [row for name, row in self._table.items() if name in self._pinned]
+        kept = {(one.model, one.digest) for row in rows for one in replace(row.held, previous=None)}
+        preparing = (row.held.preparing for row in self._table.values())
+        return kept | {(one.model, one.digest) for one in preparing if one}

@@ -55,6 +55,15 @@ LAST_POLL = Gauge(
     multiprocess_mode="mostrecent",
 )
 POLL_ERRORS = Counter("baton_poll_errors_total", "Polls that could not read the ledger.")
+RESIDENT_MB = Gauge(
+    "baton_resident_megabytes",
+    "What the loaded versions of all workers are reckoned to take.",
+    multiprocess_mode="livesum",
+)
+FIRST_USES = Counter(
+    "baton_first_use_loads_total", "Versions loaded by the request that needed them first."
+)
+EVICTIONS = Counter("baton_evictions_total", "Versions that left memory to keep within the budget.")
 WORKERS = Gauge("baton_workers", "Workers that run.", multiprocess_mode="mostrecent")
 RUNNER_RESTARTS = Counter(
     "baton_runner_restarts_total", "Runners started again because they ended.", ("model",)

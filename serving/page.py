@@ -1,13 +1,17 @@
 """The page: a few kilobytes that all processes of a node share, where a swap is one write.
 
-A file mapped by the watcher and by every worker. It holds the generation of the assignments file,
-one slot a worker (which generation it has loaded) and one word a model: the key that answers now.
-All of it is aligned 64-bit words, written and read whole.
+A file mapped by the watcher and by every worker. It holds one slot a worker (what it has loaded)
+and two words a model: the key that answers now, and when its assignment last changed. All of it is
+aligned 64-bit words, written and read whole.
 
-    worker:   claim a slot → load what the assignments file names → say ready
-    watcher:  write the file → announce its generation → wait for all live slots → flip one word
+    watcher:  write the model's assignment → announce it → wait for all live slots → flip one word
+    worker:   see the announcement → load what the assignment names → say ready
 
-Who writes what: the watcher the generation and the models' words, each worker its own slot.
+Announcements are numbered over the whole page. A worker says which it is ready for by *lane*: there
+are a few, a model's is its index modulo their number, and in each is at most one swap at a time. So
+swaps of different models do not wait for each other.
+
+Who writes what: the watcher the announcements and the models' words, each worker its own slot.
 """
 
 from __future__ import annotations
@@ -15,6 +19,7 @@ from __future__ import annotations
 import fcntl
 import mmap
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,27 +28,32 @@ from typing import Self
 
 from registry.ledger import Key
 
-_MAGIC = 0x6261746F6E0001  # "baton", layout 1
-_GENERATION = 1
+_MAGIC = 0x6261746F6E0002  # "baton", layout 2
+_ANNOUNCED = 1
 _HEARTBEAT = 2
+_USED = 3
 _SLOTS_AT = 8
-_SLOT_WORDS = 4
+LANES = 16
+_READY_AT = 2
+_FAILED_AT = _READY_AT + LANES
+_SLOT_WORDS = _FAILED_AT + LANES
 SLOTS = 128
-_MODELS_AT = _SLOTS_AT + SLOTS * _SLOT_WORDS
 MODELS = 16_384
-_WORDS = _MODELS_AT + MODELS
+_CURRENT_AT = _SLOTS_AT + SLOTS * _SLOT_WORDS
+_CHANGED_AT = _CURRENT_AT + MODELS
+_WORDS = _CHANGED_AT + MODELS
 _SEQ_BITS = 40
 
 
 @dataclass(frozen=True)
 class Slot:
-    """One worker: its process, and up to which generation it has loaded or failed to load."""
+    """One worker: its process, and by lane the last announcement it is ready for or failed at."""
 
     number: int
     pid: int
     started: int
-    ready: int
-    failed: int
+    ready: tuple[int, ...]
+    failed: tuple[int, ...]
 
     @property
     def process(self) -> tuple[int, int]:
@@ -63,6 +73,7 @@ class Page:
         """Map `path`, making it first if it is not there."""
         path.parent.mkdir(parents=True, exist_ok=True)
         self._file = os.fdopen(os.open(path, os.O_RDWR | os.O_CREAT, 0o600), "r+b")
+        self._announcing = threading.Lock()
         with self._locked():
             if os.fstat(self._file.fileno()).st_size != _WORDS * 8:
                 self._file.truncate(0)
@@ -74,13 +85,22 @@ class Page:
                 self._words[0] = _MAGIC
 
     @property
-    def generation(self) -> int:
-        """Generation of the assignments file that workers should hold."""
-        return self._words[_GENERATION]
+    def announced(self) -> int:
+        """How many changes were announced so far."""
+        return self._words[_ANNOUNCED]
 
-    def announce(self, generation: int) -> None:
-        """Tell workers that the assignments file has a new generation."""
-        self._words[_GENERATION] = generation
+    def announce(self, index: int) -> int:
+        """Tell workers that a model's assignment changed; returns the announcement's number."""
+        with self._announcing:
+            number = self._words[_ANNOUNCED] + 1
+            self._words[_CHANGED_AT + index] = number
+            self._words[_USED] = max(self._words[_USED], index + 1)
+            self._words[_ANNOUNCED] = number
+            return number
+
+    def changes(self) -> list[int]:
+        """For each model, by index, the number of its last announcement; 0 if there was none."""
+        return self._words[_CHANGED_AT : _CHANGED_AT + self._words[_USED]].tolist()
 
     @property
     def heartbeat_ms(self) -> int:
@@ -93,11 +113,15 @@ class Page:
 
     def current(self, index: int) -> int:
         """The packed key that answers for a model; 0 if nothing does."""
-        return self._words[_MODELS_AT + index]
+        return self._words[_CURRENT_AT + index]
+
+    def currents(self) -> list[int]:
+        """All of them, by index."""
+        return self._words[_CURRENT_AT:_CHANGED_AT].tolist()
 
     def flip(self, index: int, key: Key | None) -> None:
         """From this write on, `key` (or nothing) answers for the model, in every worker at once."""
-        self._words[_MODELS_AT + index] = pack(key) if key else 0
+        self._words[_CURRENT_AT + index] = pack(key) if key else 0
 
     def claim(self, pid: int) -> int:
         """Take a slot for this worker: a free one, or a dead one's."""
@@ -105,29 +129,43 @@ class Page:
             for slot in self.slots():
                 if not slot.alive:
                     at = _SLOTS_AT + slot.number * _SLOT_WORDS
-                    self._words[at] = 0
-                    self._words[at + 2] = self._words[at + 3] = 0
+                    for word in (0, *range(_READY_AT, _SLOT_WORDS)):
+                        self._words[at + word] = 0
                     self._words[at + 1] = process_started(pid)
                     self._words[at] = pid
                     return slot.number
         raise RuntimeError(f"all {SLOTS} worker slots of this node are taken")
 
-    def say_ready(self, slot: int, generation: int) -> None:
-        """This worker holds everything the assignments of `generation` name."""
-        self._words[_SLOTS_AT + slot * _SLOT_WORDS + 2] = generation
+    def say_ready(self, slot: int, index: int, number: int) -> None:
+        """This worker holds what announcement `number` asks to prepare for the model."""
+        self._raise(_SLOTS_AT + slot * _SLOT_WORDS + _READY_AT + lane(index), number)
 
-    def say_failed(self, slot: int, generation: int) -> None:
-        """This worker could not load what `generation` asks to prepare."""
-        self._words[_SLOTS_AT + slot * _SLOT_WORDS + 3] = generation
+    def say_failed(self, slot: int, index: int, number: int) -> None:
+        """This worker could not load what announcement `number` asks to prepare."""
+        self._raise(_SLOTS_AT + slot * _SLOT_WORDS + _FAILED_AT + lane(index), number)
 
     def slots(self) -> list[Slot]:
         """Every slot, taken or not."""
-        at = range(_SLOTS_AT, _MODELS_AT, _SLOT_WORDS)
-        return [Slot(n, *self._words[word : word + 4]) for n, word in enumerate(at)]
+        words = self._words[_SLOTS_AT:_CURRENT_AT].tolist()
+        return [
+            Slot(
+                number,
+                words[at],
+                words[at + 1],
+                tuple(words[at + _READY_AT : at + _FAILED_AT]),
+                tuple(words[at + _FAILED_AT : at + _SLOT_WORDS]),
+            )
+            for number, at in enumerate(range(0, len(words), _SLOT_WORDS))
+        ]
 
     def live_slots(self) -> list[Slot]:
         """The slots of workers that run."""
         return [slot for slot in self.slots() if slot.alive]
+
+    def _raise(self, word: int, number: int) -> None:
+        """A later load may end before an earlier one: what was said is not taken back."""
+        with self._announcing:
+            self._words[word] = max(self._words[word], number)
 
     def close(self) -> None:
         """Unmap the page."""
@@ -150,6 +188,11 @@ class Page:
             yield
         finally:
             fcntl.flock(self._file, fcntl.LOCK_UN)
+
+
+def lane(index: int) -> int:
+    """The lane of a model: where its swaps are waited for."""
+    return index % LANES
 
 
 def pack(key: Key) -> int:

@@ -1,6 +1,7 @@
 """Where a verified version lies in the node store, for those who only read it.
 
     <store>/<digest>/manifest.json
+    <store>/<digest>/trial.json      what its trial measured here
     <store>/<digest>/files/…
 
 `serving/node/store.py` is the only one that writes there.
@@ -30,3 +31,11 @@ def manifest_of(store: Path, digest: str) -> Manifest:
     if manifest.digest != digest:
         raise BundleInvalid(f"node store: {digest[:12]} has the manifest of another version")
     return manifest
+
+
+def cost_mb_of(store: Path, digest: str) -> float:
+    """About how many megabytes the version takes once loaded: by its trial, else by its files."""
+    try:
+        return float(json.loads((store / digest / "trial.json").read_bytes())["resident_mb"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return sum(one.size for one in manifest_of(store, digest).files.values()) / 1e6

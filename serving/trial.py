@@ -8,20 +8,22 @@ Whatever the version does here happens to this process only.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import importlib
 import json
 import os
 import signal
 import statistics
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import orjson
 
 from registry.bundle import Bundle, Golden, Manifest
-from registry.errors import BatonError
+from registry.errors import BatonError, BundleInvalid
 from registry.manners import mind_manners
 from registry.process import die_with_parent
 from registry.settings import Settings
@@ -81,6 +83,8 @@ def _report(root: Path, order: Mapping[str, Any]) -> dict[str, Any]:
 def _tried(root: Path, order: Mapping[str, Any]) -> dict[str, Any]:
     stored = order.get("manifest")
     manifest = Manifest.from_json(stored) if stored else Manifest.of(root)
+    _import_engine(root, order["engines"])
+    before_mb = _status_mb("VmRSS")
     begun = time.perf_counter()
     servable = Servable.load(
         root, manifest, allowed=order["engines"], limits=_LIMITS, runner=_in_here
@@ -98,10 +102,20 @@ def _tried(root: Path, order: Mapping[str, Any]) -> dict[str, Any]:
         "golden_source": source,
         "worst_error": worst,
         "latency_ms": _latency_ms(servable, golden),
-        "memory_mb": _memory_mb(),
+        # The most this process ever had; `ru_maxrss` counts who started it too.
+        "memory_mb": _status_mb("VmHWM"),
+        "resident_mb": max(0.0, _status_mb("VmRSS") - before_mb),
         "signature": signature.to_json() if signature else None,
         "answers": [servable.predict(request) for request in order.get("requests", ())],
     }
+
+
+def _import_engine(root: Path, allowed: Collection[str]) -> None:
+    """What an engine itself takes is no part of what a version adds."""
+    with contextlib.suppress(BundleInvalid):
+        engine = Bundle.open(root).engine
+        if engine in allowed:
+            importlib.import_module(f"serving.engines.{engine}")
 
 
 def _in_here(bundle: Bundle) -> Engine:
@@ -136,10 +150,10 @@ def _latency_ms(servable: Servable, golden: Golden) -> float:
     return statistics.median(times)
 
 
-def _memory_mb() -> float:
-    """The most this process ever had resident; `ru_maxrss` counts who started it too."""
+def _status_mb(name: str) -> float:
+    """One of the kernel's figures about this process, in MiB."""
     status = Path("/proc/self/status").read_text(encoding="ascii", errors="replace")
-    kibibytes = next(line.split()[1] for line in status.splitlines() if line.startswith("VmHWM"))
+    kibibytes = next(line.split()[1] for line in status.splitlines() if line.startswith(name))
     return int(kibibytes) / 1024
 
 

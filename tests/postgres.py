@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import pwd
 import shutil
@@ -48,23 +49,22 @@ class Postgres:
         init = [binaries / "initdb", "-D", data, "-U", "baton", "-A", "trust", "--no-sync"]
         subprocess.run([*as_somebody, *init], check=True, capture_output=True, cwd=root)
         port = _free_port()
-        options = {
-            "listen_addresses": "127.0.0.1",
-            "port": port,
-            "unix_socket_directories": data,
-            "fsync": "off",
-        }
-        flags = [flag for name, value in options.items() for flag in ("-c", f"{name}={value}")]
-        log = root.joinpath("log").open("wb")
-        process = subprocess.Popen(
-            [*as_somebody, binaries / "postgres", "-D", data, *flags],
-            cwd=root,
-            stdout=log,
-            stderr=log,
-        )
-        server = cls(process, root, port)
+        server = cls(_spawn(root, port), root, port)
         server._wait()
         return server
+
+    def kill(self) -> None:
+        """End it at once, with all its processes, as a power cut would; its data stays."""
+        for pid in [*_children(self.process.pid), self.process.pid]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+        self.process.wait(timeout=_PATIENCE_SECONDS)
+        self.root.joinpath("data", "postmaster.pid").unlink(missing_ok=True)
+
+    def restart(self) -> None:
+        """Start it again on the same data and port."""
+        self.process = _spawn(self.root, self.port)
+        self._wait()
 
     def new_database(self) -> str:
         """Make an empty database; its address as people write it."""
@@ -98,6 +98,30 @@ class Postgres:
                 return
         words = self.root.joinpath("log").read_text()
         pytest.fail(f"PostgreSQL is installed and does not start: {words}", pytrace=False)
+
+
+def _spawn(root: Path, port: int) -> subprocess.Popen[bytes]:
+    data = root / "data"
+    options = {
+        "listen_addresses": "127.0.0.1",
+        "port": port,
+        "unix_socket_directories": data,
+        "fsync": "off",
+    }
+    flags = [flag for name, value in options.items() for flag in ("-c", f"{name}={value}")]
+    with root.joinpath("log").open("ab") as log:
+        return subprocess.Popen(
+            [*_not_root(), _binaries() / "postgres", "-D", data, *flags],
+            cwd=root,
+            stdout=log,
+            stderr=log,
+        )
+
+
+def _children(pid: int) -> list[int]:
+    """The server's own processes; setpriv becomes the server, so `pid` is their parent."""
+    listed = Path(f"/proc/{pid}/task/{pid}/children").read_text()
+    return [int(child) for child in listed.split()]
 
 
 def _binaries() -> Path:

@@ -66,7 +66,7 @@ class ServedIncumbent:
     def score(self, model: str, requests: Sequence[Mapping[str, Any]]) -> Scored | None:
         """See `Incumbent.score`."""
         head = self.ledger().head(model)
-        if head is None:
+        if head is None or head.route is None:
             return None
         manifest, client = head.route.manifest, self.client()
         with tempfile.TemporaryDirectory(prefix="baton-incumbent-") as scratch:

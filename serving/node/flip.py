@@ -1,8 +1,9 @@
 """Carrying out a swap over all workers of a node: prepare, wait until all are ready, flip.
 
-The only writer of the assignments file and of the page's generation and models. The order of the
+The only writer of the assignments and of the page's announcements and models. The order of the
 writes is what keeps the promises: a crash between any two leaves either version serving, and a
-restart takes the one that clients may already have seen.
+restart takes the one that clients may already have seen. Swaps of different models may run at the
+same time, on different threads; in one lane of the page they follow one another.
 """
 
 from __future__ import annotations
@@ -12,13 +13,14 @@ import dataclasses
 import logging
 import os
 import signal
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
-from pathlib import Path
 
-from registry.errors import BundleInvalid
+from registry.errors import BundleInvalid, LostRace
+from registry.ledger import Key
 from serving.assignments import Assignment, Assignments, Held
-from serving.page import MODELS, Page, Slot, pack
+from serving.page import LANES, MODELS, Page, Slot, lane, pack
 
 _log = logging.getLogger(__name__)
 _LOOK_SECONDS = 0.005
@@ -32,67 +34,93 @@ class Flipper:
     def __init__(
         self,
         page: Page,
-        path: Path,
+        assignments: Assignments,
         *,
         ready_seconds: float,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Take up where the file and the page stand; `path` is the assignments file."""
+        """Take up where the files and the page stand."""
         self._page = page
-        self._path = path
+        self._assignments = assignments
         self._ready_seconds = ready_seconds
         self._sleep = sleep
         self._clock = clock
-        self.assignments = Assignments.read(path)
+        self._models = assignments.models()
+        self._lowest_free = 0
+        self._lanes = [threading.Lock() for _ in range(LANES)]
         self._recover()
+
+    @property
+    def models(self) -> Mapping[str, Held]:
+        """What the node holds, by model name, at this moment."""
+        return dict(self._models)
 
     def held(self, model: str) -> Held:
         """What the node holds of a model."""
-        found = self.assignments.models.get(model)
-        return found or Held(index=len(self.assignments.models))
+        return self._models.get(model) or Held(index=self._free_index())
 
     def expect(self, models: Iterable[str]) -> None:
         """Name models before they are loaded: until then they are "not ready", not "unknown"."""
-        known = self.assignments.models
-        new = [name for name in dict.fromkeys(models) if name not in known]
-        if new:
-            added = {name: Held(index=len(known) + n) for n, name in enumerate(new)}
-            self._replace({**known, **added})
-            self._page.announce(self.assignments.generation)
+        for name in models:
+            if name not in self._models:
+                self._put(name, self.held(name))
 
-    def refuse(self, model: str, reason: str) -> None:
-        """Show why the node does not serve what the ledger names; what serves stays."""
+    def refuse(self, model: str, reason: str, key: Key | None = None) -> None:
+        """Show why the node does not serve what it should (the entry `key`); what serves stays."""
         held = self.held(model)
-        if held.refused != reason:
-            self._write(model, dataclasses.replace(held, refused=reason))
+        if (held.refused, held.refused_key) != (reason, key):
+            self._put(model, dataclasses.replace(held, refused=reason, refused_key=key))
 
     def again(self, model: str) -> None:
         """Have workers that could not load what the model holds try again."""
-        self._write(model, dataclasses.replace(self.held(model), refused=""))
+        self._put(model, dataclasses.replace(self.held(model), refused="", refused_key=None))
 
-    def flip(self, aspired: Assignment) -> None:
+    def forget(self, model: str) -> None:
+        """Serve nothing of a model any more: this node is no longer meant to."""
+        held = self._models.pop(model)
+        self._lowest_free = min(self._lowest_free, held.index)
+        self._page.flip(held.index, None)
+        self._assignments.remove(held.index)
+        self._page.announce(held.index)
+
+    def retire(self, model: str, key: Key) -> None:
+        """Answer for the model no more, from one instant on: entry `key` took it away."""
+        index = self.held(model).index
+        with self._lanes[lane(index)]:
+            self._settle(model, Held(index=index, retired=key), None)
+
+    def flip(self, aspired: Assignment, *, wanted: Callable[[], bool] = lambda: True) -> None:
         """Make `aspired` what answers in every worker, from one instant on.
 
-        Raises BundleInvalid if a worker cannot load it; the old version then goes on serving.
+        Raises BundleInvalid if a worker cannot load it, LostRace as soon as `wanted` says no; the
+        old version then goes on serving.
         """
-        before = self.held(aspired.model)
-        if before.index >= MODELS:
+        index = self.held(aspired.model).index
+        if index >= MODELS:
             raise BundleInvalid(f"this node already serves {MODELS} models, the most it can")
-        generation = self._write(aspired.model, dataclasses.replace(before, preparing=aspired))
-        try:
-            self._await_workers(generation, aspired)
-        except BundleInvalid:
-            self._write(aspired.model, before)
-            raise
-        # On disk first: after a crash right behind the flip, the node must not come back lower.
-        # `previous` is always what the page still says: a worker born in between can answer.
-        after = Held(index=before.index, current=aspired, previous=before.current)
-        self._replace({**self.assignments.models, aspired.model: after})
-        self._page.flip(after.index, aspired.key)
-        self._page.announce(self.assignments.generation)
+        with self._lanes[lane(index)]:
+            before = self.held(aspired.model)
+            number = self._put(aspired.model, dataclasses.replace(before, preparing=aspired))
+            try:
+                self._await_workers(number, aspired, lane(index), wanted)
+            except (BundleInvalid, LostRace):
+                self._put(aspired.model, before)
+                raise
+            # `previous` is always what the page still says: a worker born in between can answer.
+            after = Held(index=index, current=aspired, previous=before.current)
+            self._settle(aspired.model, after, aspired.key)
 
-    def _await_workers(self, generation: int, aspired: Assignment) -> None:
+    def _settle(self, model: str, after: Held, key: Key | None) -> None:
+        """On disk first: after a crash right behind the flip, the node must not come back lower."""
+        self._models[model] = after
+        self._assignments.write(model, after)
+        self._page.flip(after.index, key)
+        self._page.announce(after.index)
+
+    def _await_workers(
+        self, number: int, aspired: Assignment, at: int, wanted: Callable[[], bool]
+    ) -> None:
         """Return when every live worker is ready; one that is late is ended and replaced.
 
         Workers load in turn, so the time counts anew from each that got ready.
@@ -102,12 +130,14 @@ class Flipper:
         loading: set[tuple[int, int]] = set()
         while True:
             live = self._page.live_slots()
-            if any(slot.failed >= generation for slot in live):
+            if any(slot.failed[at] >= number for slot in live):
                 raise BundleInvalid(f"a worker could not load v{aspired.version}; see its log")
-            late = [slot for slot in live if slot.ready < generation]
+            late = [slot for slot in live if slot.ready[at] < number]
             if not late:
                 return
-            now_ready = {slot.process for slot in live if slot.ready >= generation}
+            if not wanted():
+                raise LostRace(f"{aspired.model} v{aspired.version}: overtaken by a newer entry")
+            now_ready = {slot.process for slot in live if slot.ready[at] >= number}
             if now_ready - ready:
                 deadline = self._clock() + self._ready_seconds
             ready |= now_ready
@@ -115,45 +145,47 @@ class Flipper:
             if len(loading - {slot.process for slot in late}) >= _LOST_WORKERS:
                 raise BundleInvalid(f"workers ended while they loaded v{aspired.version}")
             if self._clock() > deadline:
-                _end(late, generation)
+                _end(late, aspired)
                 deadline = self._clock() + self._ready_seconds
             self._sleep(_LOOK_SECONDS)
 
     def _recover(self) -> None:
-        """Bring page and file together after a crash or a restart."""
-        keys = {h.index: h.current.key for h in self.assignments.models.values() if h.current}
-        for index in range(MODELS):
+        """Bring page and files together after a crash or a restart."""
+        keys = {held.index: held.current.key for held in self._models.values() if held.current}
+        for index, word in enumerate(self._page.currents()):
             key = keys.get(index)
-            if self._page.current(index) != (pack(key) if key else 0):
+            if word != (pack(key) if key else 0):
                 self._page.flip(index, key)
-        if any(held.preparing for held in self.assignments.models.values()):
-            self.assignments = Assignments(
-                self.assignments.generation,
-                {
-                    name: dataclasses.replace(held, preparing=None)
-                    for name, held in self.assignments.models.items()
-                },
-            )
-        self.assignments = dataclasses.replace(
-            self.assignments, generation=self.assignments.generation + 1
-        )
-        self.assignments.write(self._path)
-        self._page.announce(self.assignments.generation)
+        for name, held in list(self._models.items()):
+            if held.preparing:
+                self._put(name, dataclasses.replace(held, preparing=None))
+            else:
+                self._page.announce(held.index)
 
-    def _write(self, model: str, held: Held) -> int:
-        """Replace the file and tell the workers; returns the new generation."""
-        self._replace({**self.assignments.models, model: held})
-        self._page.announce(self.assignments.generation)
-        return self.assignments.generation
+    def _put(self, model: str, held: Held) -> int:
+        """Replace a model's file and tell the workers; returns the announcement's number."""
+        if held.index >= MODELS:
+            return 0
+        self._models[model] = held
+        self._assignments.write(model, held)
+        return self._page.announce(held.index)
 
-    def _replace(self, models: Mapping[str, Held]) -> None:
-        self.assignments = Assignments(self.assignments.generation + 1, models)
-        self.assignments.write(self._path)
+    def _free_index(self) -> int:
+        """The lowest index that no model has; MODELS if there is none."""
+        taken = {held.index for held in self._models.values()}
+        while self._lowest_free in taken:
+            self._lowest_free += 1
+        return self._lowest_free
 
 
-def _end(late: list[Slot], generation: int) -> None:
+def _end(late: list[Slot], aspired: Assignment) -> None:
     """End workers that did not get ready: gunicorn starts others, which load before they accept."""
     for slot in late:
-        _log.error("worker %s did not load generation %s in time; ending it", slot.pid, generation)
+        _log.error(
+            "worker %s did not load %s v%s in time; ending it",
+            slot.pid,
+            aspired.model,
+            aspired.version,
+        )
         with contextlib.suppress(ProcessLookupError):
             os.kill(slot.pid, signal.SIGKILL)

@@ -10,7 +10,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-from serving.assignments import Assignment, Held
+from registry.ledger import Key
+from serving.assignments import Held
+from serving.node.aspired import Aspired
 
 _FIRST_BACKOFF_SECONDS = 2.0
 _LAST_BACKOFF_SECONDS = 300.0
@@ -22,6 +24,7 @@ class Action(Enum):
     NOTHING = auto()
     LOAD = auto()
     FLIP = auto()
+    RETIRE = auto()
     WAIT = auto()
 
 
@@ -45,21 +48,28 @@ class Snapshot:
     damaged: bool = False
 
 
-def next_action(snapshot: Snapshot, aspired: Assignment | None, now: float) -> Action:
+def next_action(snapshot: Snapshot, aspired: Aspired | None, now: float) -> Action:
     """Decide. `ready` are digests in the store that passed their trial on this node."""
-    current = snapshot.held.current
+    held = snapshot.held
     if aspired is None:
         return Action.NOTHING
-    newer = current is None or aspired.key > current.key
-    if not newer and not (snapshot.damaged and aspired == current):
+    newer = held.key is None or _follows(aspired.key, held.key)
+    if aspired.route is None:
+        return Action.RETIRE if newer else Action.NOTHING
+    if not newer and not (snapshot.damaged and aspired.assignment == held.current):
         return Action.NOTHING
     refusal = snapshot.refusals.get(aspired.digest)
     if refusal and now < refusal.retry_at:
         return Action.WAIT
-    loaded = {a.digest for a in (current, snapshot.held.previous) if a}
+    loaded = {a.digest for a in (held.current, held.previous) if a}
     if newer and aspired.digest in loaded | snapshot.ready:
         return Action.FLIP
     return Action.NOTHING if snapshot.loading == aspired.digest else Action.LOAD
+
+
+def _follows(key: Key, held: Key) -> bool:
+    """Whether `key` comes after: a node that is told to pin a version leaves the ledger's order."""
+    return key > held or (key.epoch == 0 and held.epoch > 0)
 
 
 def refuse(before: Refusal | None, reason: str, now: float, jitter: float) -> Refusal:

@@ -57,17 +57,26 @@ class NodeStore:
             raise
         shutil.rmtree(scratch, ignore_errors=True)
 
-    def forget_parts(self, wanted: Collection[str]) -> None:
-        """Remove what broke off and is not wanted, and of the rest all but the newest few."""
+    def forget_parts(self, wanted: Collection[str], *, busy: Collection[str] = ()) -> None:
+        """Remove what broke off and is not wanted, and of the rest all but the newest few.
+
+        What is `busy` is being filled at this moment and stays.
+        """
         parts = sorted(self._path.glob(f"{_SCRATCH}*"), key=_age_order, reverse=True)
-        kept = [path for path in parts if path.name.removeprefix(_SCRATCH) in wanted][:_MOST_PARTS]
-        for path in parts:
+        idle = [path for path in parts if path.name.removeprefix(_SCRATCH) not in busy]
+        kept = [path for path in idle if path.name.removeprefix(_SCRATCH) in wanted][:_MOST_PARTS]
+        for path in idle:
             if path not in kept:
                 shutil.rmtree(path, ignore_errors=True)
 
-    def keep(self, scratch: Path, manifest: Manifest) -> None:
-        """Move a verified scratch directory to its place, in place of a damaged one."""
+    def keep(self, scratch: Path, manifest: Manifest, *, resident_mb: float | None = None) -> None:
+        """Move a verified scratch directory to its place, in place of a damaged one.
+
+        `resident_mb` is what its trial measured that it takes once loaded.
+        """
         (scratch / "manifest.json").write_text(json.dumps(manifest.to_json()), encoding="utf-8")
+        measured = json.dumps({"resident_mb": resident_mb})
+        (scratch / "trial.json").write_text(measured, encoding="utf-8")
         _to_disk(scratch)
         target = self._path / manifest.digest
         if target.exists():

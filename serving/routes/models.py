@@ -10,8 +10,8 @@ from flask import Blueprint, Response, jsonify, request
 from registry.errors import UnknownModel
 from serving import problems
 from serving.answer import trusted_id
-from serving.assignments import Assignment, Held
-from serving.manager import Serving
+from serving.assignments import Assignment
+from serving.manager import Served
 from serving.routes.parts import parts
 
 blueprint = Blueprint("models", __name__)
@@ -21,7 +21,7 @@ blueprint = Blueprint("models", __name__)
 def list_models() -> Response:
     """Every model, in short."""
     served = parts().manager.models()
-    return jsonify({"models": [_short(name, *row) for name, row in sorted(served.items())]})
+    return jsonify({"models": [_short(name, served[name]) for name in sorted(served)]})
 
 
 @blueprint.get("/models/<name>")
@@ -33,29 +33,29 @@ def show_model(name: str) -> Response:
         error = UnknownModel(f"no model {name!r} is served here; there is: {known}")
         found = problems.problem(error, request_id=trusted_id(request.headers.get("X-Request-Id")))
         return Response(found.body, found.status.value, dict(found.headers))
-    held, serving = served[name]
-    body = _short(name, held, serving)
-    if serving:
-        signature = serving.servable.signature
-        body["schema"] = dict(serving.servable.schema)
+    one = served[name]
+    body = _short(name, one)
+    if one.servable:
+        signature = one.servable.signature
+        body["schema"] = dict(one.servable.schema)
         body["signature"] = signature.to_json() if signature else None
     return jsonify(body)
 
 
-def _short(name: str, held: Held, serving: Serving | None) -> dict[str, Any]:
+def _short(name: str, one: Served) -> dict[str, Any]:
+    held = one.held
     body: dict[str, Any] = {
         "model": name,
-        "ready": serving is not None,
+        "ready": one.answering is not None,
+        "loaded": one.servable is not None,
         "degraded": bool(held.refused),
         "reason": held.refused or None,
+        "retired": str(held.retired) if held.retired else None,
         "previous": _assignment(held.previous),
     }
-    if serving:
-        body |= {
-            **(_assignment(serving.assignment) or {}),
-            "kind": serving.servable.kind,
-            "engine": serving.servable.engine,
-        }
+    body |= _assignment(one.answering) or {}
+    if one.servable:
+        body |= {"kind": one.servable.kind, "engine": one.servable.engine}
     return body
 
 
@@ -65,8 +65,8 @@ def _assignment(assignment: Assignment | None) -> dict[str, Any] | None:
     since = datetime.datetime.fromtimestamp(assignment.since_ms / 1000, datetime.UTC)
     return {
         "version": str(assignment.version),
-        "seq": assignment.key.seq,
-        "epoch": assignment.key.epoch,
+        "seq": assignment.key.seq if assignment.in_ledger else None,
+        "epoch": assignment.key.epoch if assignment.in_ledger else None,
         "digest": assignment.digest,
         "since": since.isoformat(timespec="milliseconds"),
     }

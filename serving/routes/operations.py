@@ -22,7 +22,9 @@ def readyz() -> Response:
     """Ready once something is in Production here and this worker has loaded what can be loaded."""
     served = parts().manager.models()
     waiting = sorted(
-        name for name, (held, serving) in served.items() if serving is None and not held.refused
+        name
+        for name, one in served.items()
+        if not (one.answering or one.held.refused or one.held.retired)
     )
     if served and not waiting:
         return jsonify({"status": "ready", "models": sorted(served)})

@@ -26,7 +26,7 @@ from registry.errors import BundleInvalid
 from registry.process import bare_environment, die_with_parent
 from registry.settings import Settings
 from serving import metrics
-from serving.assignments import Assignments
+from serving.assignments import Assignments, Held
 from serving.engines.runner import failed, socket_of
 from serving.page import Page
 from serving.stored import manifest_of, root_of
@@ -185,20 +185,35 @@ class Named:
         """Nothing is named before the first look."""
         self._settings = settings
         self._page = page
-        self._generation = -1
+        self._assignments = Assignments(settings.assignments_path)
+        self._announced = -1
+        self._seen: dict[int, int] = {}
+        self._held: dict[int, tuple[str, Held]] = {}
         self._engines: dict[str, str] = {}
         self._named: dict[str, Wanted] = {}
 
     def look(self) -> Mapping[str, Wanted]:
         """By digest, every version that a worker has to have and only a runner can run."""
-        generation = self._page.generation
-        if generation != self._generation:
-            held = Assignments.read(self._settings.assignments_path).models.values()
-            wanted = {a.digest: Wanted(a.model, a == one.preparing) for one in held for a in one}
+        announced = self._page.announced
+        if announced != self._announced:
+            for index, number in enumerate(self._page.changes()):
+                if number != self._seen.get(index, 0):
+                    self._read(index)
+                    self._seen[index] = number
+            wanted = {
+                a.digest: Wanted(name, a == held.preparing)
+                for name, held in self._held.values()
+                for a in held
+            }
             self._engines = {digest: self._engine(digest) for digest in wanted}
             self._named = {d: w for d, w in wanted.items() if self._engines[d] == "runner"}
-            self._generation = generation
+            self._announced = announced
         return self._named
+
+    def _read(self, index: int) -> None:
+        self._held.pop(index, None)
+        if found := self._assignments.read(index):
+            self._held[index] = found
 
     def _engine(self, digest: str) -> str:
         """The engine of a stored version; empty if it is not (whole) there."""

@@ -63,12 +63,13 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
         name: Held(index=index, current=assignment(digest, 1, model=name))
         for index, (name, digest) in enumerate(digests.items())
     }
-    Assignments(1, held).write(settings / "node" / "assignments.json")
+    assignments = Assignments(settings / "node" / "assignments")
     with Page(settings / "node" / "page") as page:
-        for one in held.values():
+        for name, one in held.items():
             assert one.current
+            assignments.write(name, one)
             page.flip(one.index, one.current.key)
-        page.announce(1)
+            page.announce(one.index)
     runner = socket_of(settings / "node", digests["code"])
     runner.parent.mkdir()
     listening(lambda arrays: {"y": arrays["x"] * 3}).rename(runner)

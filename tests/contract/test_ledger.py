@@ -14,7 +14,7 @@ from registry import ledger_tables as tables
 from registry.errors import LostRace
 from registry.ledger import Door, Entry, EntryKind, Key, Snapshot
 from registry.sql_ledger import SqlLedger
-from tests.fakes import FakeClock, draft, route
+from tests.fakes import draft, route
 
 ROUNDS = 50
 Open = Callable[[], SqlLedger]
@@ -52,6 +52,15 @@ def test_a_second_entry_follows_the_first(ledger: SqlLedger) -> None:
     assert second.key == Key(1, 2) > first.key
     assert ledger.head("iris") == second
     assert ledger.history("iris") == [second, first]
+
+
+def test_an_entry_without_routes_retires_its_model(ledger: SqlLedger) -> None:
+    first = ledger.append(draft(version=1), expected=None, at_ms=1)
+    wanted = draft(kind=EntryKind.RETIRE, routes=())
+    retired = ledger.append(wanted, expected=first, at_ms=2)
+    assert ledger.head("iris") == retired
+    assert (retired.key, retired.route, retired.digest) == (Key(1, 2), None, "")
+    assert ledger.heads(since=first.revision) == [retired]
 
 
 def test_models_have_orders_of_their_own(ledger: SqlLedger) -> None:
@@ -167,48 +176,6 @@ def test_the_hash_does_not_depend_on_what_mlflow_shows(ledger: SqlLedger) -> Non
     assert head is not None
     assert head.snapshot == Snapshot({1: "Production"}, 1)
     assert head.hash == entry.hash
-
-
-def test_a_lease_has_one_holder_until_it_ends(
-    ledger: SqlLedger, open_ledger: Open, clock: FakeClock
-) -> None:
-    other = open_ledger()
-
-    def take(who: SqlLedger, holder: str) -> bool:
-        return who.acquire_lease("registrar", holder=holder, now_ms=clock.now_ms(), ttl_ms=4_000)
-
-    assert take(ledger, "a")
-    assert not take(other, "b")
-    clock.sleep(3)
-    assert take(ledger, "a"), "its holder may renew it"
-    clock.sleep(3)
-    assert not take(other, "b"), "renewed, so it has not ended"
-    clock.sleep(1.5)
-    assert take(other, "b")
-    assert not take(ledger, "a")
-
-
-def test_only_its_holder_can_give_a_lease_back(ledger: SqlLedger) -> None:
-    assert ledger.acquire_lease("registrar", holder="a", now_ms=0, ttl_ms=10)
-    ledger.release_lease("registrar", holder="b")
-    assert not ledger.acquire_lease("registrar", holder="b", now_ms=0, ttl_ms=10)
-    ledger.release_lease("registrar", holder="a")
-    assert ledger.acquire_lease("registrar", holder="b", now_ms=0, ttl_ms=10)
-    assert ledger.acquire_lease("another", holder="a", now_ms=0, ttl_ms=10)
-
-
-def test_of_many_who_ask_at_once_one_gets_the_lease(open_ledger: Open) -> None:
-    askers = [open_ledger() for _ in range(4)]
-    with ThreadPoolExecutor(len(askers)) as pool:
-        for number in range(20):
-            together = Barrier(len(askers))
-
-            def ask(index: int, number: int = number, together: Barrier = together) -> bool:
-                together.wait()
-                name = f"lease-{number}"
-                return askers[index].acquire_lease(name, holder=str(index), now_ms=0, ttl_ms=10)
-
-            assert sum(pool.map(ask, range(len(askers)))) == 1
 
 
 def test_a_node_replaces_its_own_status_only(ledger: SqlLedger) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import shutil
 from collections.abc import Callable, Mapping, Sequence
@@ -21,6 +22,7 @@ class _Model:
 
     tags: dict[str, str] = field(default_factory=dict)
     alias: int | None = None
+    aliases: dict[str, int] = field(default_factory=dict)
     versions: dict[int, ModelVersion] = field(default_factory=dict)
     numbers: int = 0
 
@@ -79,6 +81,12 @@ class FakeRegistry:
         model = self._model(name)
         stages = {v.version: v.stage.value for v in model.versions.values()}
         return Snapshot({n: s for n, s in stages.items() if s != Stage.NONE}, model.alias)
+
+    def alias(self, name: str, alias: str) -> int | None:
+        """See `RegistryClient.alias`."""
+        self._reached("alias")
+        model = self._models[name]
+        return model.alias if alias == "production" else model.aliases.get(alias)
 
     def source(self, version: ModelVersion) -> str:
         """See `RegistryClient.source`."""
@@ -196,6 +204,13 @@ class FakeRegistry:
         """Somebody deletes a model; one of the same name begins at version 1 again."""
         self._model(name)
         del self._models[name]
+
+    def copy(self, clock: FakeClock) -> FakeRegistry:
+        """The same registry, changed apart from this one."""
+        twin = FakeRegistry(clock)
+        twin._models = copy.deepcopy(self._models)
+        twin._metrics = dict(self._metrics)
+        return twin
 
     def fail_next(self, method: str, error: Exception | None = None, *, times: int = 1) -> None:
         """Let the next calls of one method of the port fail."""

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+import shutil
 from pathlib import Path
 from typing import Any
 
+from registry.lease import Lease
 from registry.ledger import Entry
 from registry.model_version import ModelVersion, Stage
 from registry.policy import GatesFile, Policy
@@ -23,6 +26,7 @@ class World:
 
     def __init__(self, root: Path) -> None:
         """An empty registry and an empty ledger."""
+        root.mkdir(exist_ok=True)
         self.root = root
         self.clock = FakeClock()
         self.client = FakeRegistry(self.clock)
@@ -41,6 +45,17 @@ class World:
             gates=GatesFile("g" * 64, self.policies),
             now_ms=self.clock.now_ms,
         )
+
+    def copy(self, root: Path) -> World:
+        """The same world once more, to be changed apart from this one, which is closed."""
+        self.ledger.close()
+        root.mkdir()
+        shutil.copy(self.root / "ledger.db", root / "ledger.db")
+        twin = World(root)
+        twin.clock = copy.copy(self.clock)
+        twin.client = self.client.copy(twin.clock)
+        twin.policies = dict(self.policies)
+        return twin
 
     def train(self, model: str = "iris", **bundle: Any) -> ModelVersion:
         """Register a new version; `bundle` goes to `write_bundle`. Its bytes are its own."""
@@ -68,6 +83,10 @@ class World:
         registrar.step()
         return registrar
 
+    def lease(self) -> Lease:
+        """A lease of one more process, by the world's clock."""
+        return Lease(self.ledger, monotonic=self.clock.monotonic)
+
     def click(self, version: ModelVersion, stage: Stage = Stage.PRODUCTION, **how: bool) -> None:
         """Somebody moves a version in MLflow's UI."""
         self.client.move(version.name, version.version, stage, **how)
@@ -75,7 +94,7 @@ class World:
     def serving(self, model: str = "iris") -> int | None:
         """The version at the ledger's head."""
         head = self.ledger.head(model)
-        return head.route.version if head else None
+        return head.route.version if head and head.route else None
 
     def shown(self, model: str = "iris") -> tuple[list[int], int | None]:
         """What MLflow shows: the versions in Production, and where the alias points."""

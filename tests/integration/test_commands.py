@@ -106,6 +106,63 @@ def test_promote_and_roll_back_and_look(shell: Shell) -> None:
     assert (status["entry"]["version"], status["mlflow"]) == (1, "v1")
 
 
+def test_retire_takes_production_away_until_a_rollback_brings_it_back(shell: Shell) -> None:
+    assert shell.call("promote", MODEL, "1").code == 0
+    done = shell.call("retire", MODEL, "--reason", "nobody asks", "--json")
+    assert done.code == 0, done.err
+    entry = done.json["entry"]
+    assert (entry["kind"], entry["version"], entry["seq"]) == ("retire", None, "1.2")
+    assert (entry["reason"], entry["synced"]) == ("nobody asks", True)
+    assert (shell.stages()[1], shell.alias()) == ("Archived", None)
+    again = shell.call("retire", MODEL, "--json")
+    assert (again.code, again.json["error"]) == (3, "NothingToServe")
+    assert shell.call("status", "--json").json["models"][MODEL]["state"] == "retired"
+    assert shell.call("status").code == shell.call("history", MODEL).code == 0
+    back = shell.call("rollback", MODEL, "--json")
+    assert (back.json["entry"]["version"], back.json["entry"]["seq"]) == (1, "1.3")
+    assert (shell.stages()[1], shell.alias()) == ("Production", 1)
+
+
+def test_status_says_what_is_wrong_and_what_to_do(shell: Shell) -> None:
+    assert shell.call("promote", MODEL, "1").code == 0
+    assert shell.call("status", "--json").json["models"][MODEL]["state"] == "ok"
+    shell.mlflow.transition_model_version_stage(MODEL, "1", "Archived")
+    done = shell.call("status", MODEL)
+    assert "degraded" in done.out
+    assert "promote or click it again" in done.err
+    shell.mlflow.delete_model_version(MODEL, "1")
+    row = shell.call("status", "--json").json["models"][MODEL]
+    assert (row["state"], row["entry"]["version"]) == ("orphaned", 1)
+    assert "retire" in row["todo"]
+
+
+def test_verify_names_the_first_entry_that_somebody_edited(shell: Shell) -> None:
+    for version in "12":
+        assert shell.call("promote", MODEL, version).code == 0
+    whole = shell.call("verify", "--json")
+    assert whole.code == 0, whole.err
+    history = shell.call("history", MODEL, "--json").json["entries"]
+    assert whole.json["verified"] == {
+        MODEL: {"entries": 2, "seq": "1.2", "hash": history[0]["hash"]}
+    }
+    assert history[0]["hash"] in shell.call("verify", MODEL).out
+    assert shell.call("verify", "tniy").code == 2
+    engine = sa.create_engine(shell.settings.ledger_url)
+    with engine.begin() as connection:
+        connection.execute(sa.text("UPDATE baton_entries SET actor = 'eve' WHERE seq = 1"))
+    engine.dispose()
+    for arguments in (("verify",), ("verify", MODEL)):
+        done = shell.call(*arguments, "--json")
+        assert (done.code, done.json["error"]) == (5, "ChainBroken")
+        assert f"{MODEL} 1.1 (revision 1)" in done.json["message"]
+
+
+def test_retiring_what_was_never_promoted_exits_3(shell: Shell) -> None:
+    done = shell.call("retire", MODEL, "--json")
+    assert (done.code, done.json["error"]) == (3, "NothingToServe")
+    assert set(shell.stages().values()) == {"None"}
+
+
 @pytest.mark.parametrize(
     ("version", "gate"), [("3", "bound:accuracy"), ("4", "servable")], ids=["bad", "broken"]
 )
@@ -144,6 +201,7 @@ def test_a_rollback_with_nothing_to_go_back_to_exits_3(shell: Shell) -> None:
         (("promote", "tniy"), f"there is: {MODEL}"),
         (("promote", MODEL, "9"), "there is: 4, 3, 2, 1"),
         (("rollback", "tniy"), f"there is: {MODEL}"),
+        (("retire", "tniy"), f"there is: {MODEL}"),
         (("history", "tniy"), "there is: none yet"),
         (("promote",), "make train"),
     ],

@@ -71,7 +71,7 @@ def test_kill_of_the_supervisor_leaves_no_process_behind(node: Node) -> None:
 
 
 def test_a_killed_watcher_comes_back_and_follows(node: Node) -> None:
-    os.kill(node.pid_of("serving.node.watcher"), signal.SIGKILL)
+    os.kill(node.pid_of("serving.node"), signal.SIGKILL)
     assert node.predict().seq == 1
     node.promote(version(node, 2))
     assert node.until_serving(2).json["predictions"] == [[2.0]]

@@ -7,34 +7,24 @@ import signal
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-import numpy as np
 import pytest
 
+from benchmarks import history, steady
+from benchmarks.checker import violations
+from benchmarks.load import Load
+from benchmarks.versions import Versions, predict
 from registry.ledger import Route
-from tests.integration.checker import violations
-from tests.servingfakes import models
-from tests.servingfakes.load import Load
 from tests.servingfakes.node import Node
-from tests.servingfakes.versions import folder, route
 
 RATE = 200
 VERSIONS = 4
 
 
-def predict(version: str, x: float) -> Any:
-    """What version n answers, without a server: x · n + 1000 n, in float32."""
-    number = np.float32({str(n): n for n in range(1, VERSIONS + 1)}[version])
-    return [[float(np.float32(x) * number + np.float32(1000) * number)]]
-
-
 @pytest.fixture
 def routes(tmp_path: Path) -> dict[int, Route]:
-    return {
-        n: route(folder(tmp_path / f"v{n}", models.linear(n, 1000 * n)), n)
-        for n in range(1, VERSIONS + 1)
-    }
+    made = Versions(tmp_path)
+    return {n: made.route(n) for n in range(1, VERSIONS + 1)}
 
 
 @pytest.fixture
@@ -48,67 +38,84 @@ def node(tmp_path: Path, routes: dict[int, Route]) -> Iterator[Node]:
     made.stop()
 
 
+@pytest.fixture
+def load(node: Node, tmp_path: Path) -> Load:
+    return Load(node.port, "/models/iris/predict", RATE, tmp_path / "history.bin")
+
+
 def swapped(node: Node, load: Load, to: Route) -> None:
     """Promote, and go on until the load has seen it and some more requests."""
     seq = node.promote(to).key.seq
-    node.until(lambda: load.history[-1].seq >= seq, f"the load sees seq {seq}")
+    node.until(lambda: load.first(seq), f"the load sees seq {seq}")
     time.sleep(0.3)
 
 
+def found(load: Load, ids: list[str] | None = None) -> list[str]:
+    rows = history.observations(load.rows())
+    return violations(rows, ids=load.ids if ids is None else ids, predict=predict)
+
+
 def test_nobody_notices_six_swaps_and_rollbacks_under_load(
-    node: Node, routes: dict[int, Route]
+    node: Node, load: Load, routes: dict[int, Route]
 ) -> None:
-    load = Load(node.port, "/models/iris/predict", RATE)
     with load.running():
-        node.until(lambda: len(load.history) > 100, "the load runs")
+        node.until(lambda: load.count > 100, "the load runs")
         for number in (2, 3, 2, 4, 1, 4):
             swapped(node, load, routes[number])
-    assert violations(load.history, ids=load.ids, predict=predict) == []
-    assert {one.seq for one in load.history} == set(range(1, 8))
-    assert {one.version for one in load.history} == {"1", "2", "3", "4"}
-    assert len(load.history) >= 400
+    assert found(load) == []
+    rows = load.rows()
+    assert set(rows["seq"].tolist()) == set(range(1, 8))
+    assert set(rows["version"].tolist()) == {1, 2, 3, 4}
+    assert len(rows) == load.count >= 400
 
 
 def test_promotions_faster_than_loads_end_at_the_last_one(
-    node: Node, routes: dict[int, Route]
+    node: Node, load: Load, routes: dict[int, Route]
 ) -> None:
-    load = Load(node.port, "/models/iris/predict", RATE)
     with load.running():
-        node.until(lambda: len(load.history) > 50, "the load runs")
+        node.until(lambda: load.count > 50, "the load runs")
         for number in (2, 3, 4) * 5:
             node.promote(routes[number])
         swapped(node, load, routes[3])
-    assert violations(load.history, ids=load.ids, predict=predict) == []
-    assert (load.history[-1].seq, load.history[-1].version) == (17, "3")
+    assert found(load) == []
+    assert (load.newest.seq, load.newest.version) == (17, 3)
 
 
 def test_a_watcher_killed_during_swaps_breaks_no_request(
-    node: Node, routes: dict[int, Route]
+    node: Node, load: Load, routes: dict[int, Route]
 ) -> None:
-    load = Load(node.port, "/models/iris/predict", RATE)
     with load.running():
-        node.until(lambda: len(load.history) > 50, "the load runs")
+        node.until(lambda: load.count > 50, "the load runs")
         for number in (2, 3, 2):
-            node.promote(routes[number])
+            seq = node.promote(routes[number]).key.seq
             time.sleep(0.05 * number)
-            os.kill(node.pid_of("serving.node.watcher"), signal.SIGKILL)
-            node.until(lambda n=number: load.history[-1].version == str(n), "it swapped")
-    assert violations(load.history, ids=load.ids, predict=predict) == []
+            os.kill(node.pid_of("serving.node"), signal.SIGKILL)
+            node.until(lambda seq=seq: load.first(seq), "it swapped")
+    assert found(load) == []
 
 
 def test_a_worker_killed_during_a_swap_takes_only_its_own_requests_along(
-    node: Node, routes: dict[int, Route]
+    node: Node, load: Load, routes: dict[int, Route]
 ) -> None:
     """What it was answering is lost without a proxy that tries again; nothing goes back."""
-    load = Load(node.port, "/models/iris/predict", RATE)
     with load.running():
-        node.until(lambda: len(load.history) > 50, "the load runs")
+        node.until(lambda: load.count > 50, "the load runs")
         for number in (2, 3):
-            node.promote(routes[number])
+            seq = node.promote(routes[number]).key.seq
             os.kill(min(node.worker_pids()), signal.SIGKILL)
-            node.until(lambda n=number: load.history[-1].version == str(n), "it swapped")
-    lost = [one.id for one in load.history if one.status == 0]
+            node.until(lambda seq=seq: load.first(seq), "it swapped")
+    rows = load.rows()
+    lost = {f"r{number}" for number in rows["number"][rows["status"] == 0].tolist()}
     assert len(lost) <= 2 * load.connections
-    assert {one.status for one in load.history} <= {0, 200}
-    kept = [identity for identity in load.ids if identity not in lost]
-    assert violations(load.history, ids=kept, predict=predict) == []
+    assert set(rows["status"].tolist()) <= {0, 200}
+    assert found(load, [identity for identity in load.ids if identity not in lost]) == []
+
+
+@pytest.mark.timeout(900)
+def test_thirty_thousand_requests_over_sixty_swaps_all_hold(tmp_path: Path) -> None:
+    """The benchmark's own run, small: counts only, a time here would say nothing."""
+    outcome, _ = steady.run(tmp_path / "home", requests=30_000, swaps=60, rate=400)
+    assert outcome.complaints == ()
+    assert outcome.failed == 0
+    assert outcome.requests >= 30_000
+    assert outcome.versions == 46

@@ -78,11 +78,11 @@ class Node:
         }
         return {**os.environ, **own, **self.environ}
 
-    def start(self) -> subprocess.Popen[bytes]:
+    def start(self, *arguments: str) -> subprocess.Popen[bytes]:
         """Start the server; its log goes to a file in the home."""
         with (self.home / "server.log").open("ab") as log:
             self.server = subprocess.Popen(
-                [sys.executable, "-m", "serving"],
+                [sys.executable, "-m", "serving", *arguments],
                 cwd=self.cwd,
                 env=self.environment(),
                 stdout=log,

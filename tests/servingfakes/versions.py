@@ -88,3 +88,19 @@ def entry(to: Route, seq: int, *, model: str = "iris", revision: int | None = No
         at_ms=seq,
         previous_hash="",
     )
+
+
+def retirement(seq: int, *, model: str = "iris", revision: int | None = None) -> Entry:
+    """An entry that takes a model out of Production."""
+    return Entry(
+        model=model,
+        kind=EntryKind.RETIRE,
+        routes=(),
+        actor="test",
+        door=Door.COMMAND,
+        reason="a test",
+        key=Key(1, seq),
+        revision=revision or seq,
+        at_ms=seq,
+        previous_hash="",
+    )

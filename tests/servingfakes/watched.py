@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -11,12 +12,16 @@ from typing import Any, cast
 from registry.errors import Unreachable
 from registry.ledger import Entry, Ledger, Route
 from registry.trial import TrialReport
-from serving.assignments import Held
+from serving.assignments import Assignments, Held
+from serving.node.directory import Directory
 from serving.node.flip import Flipper
+from serving.node.heads import LedgerHeads
+from serving.node.intake import Intake
+from serving.node.status import Status
 from serving.node.store import NodeStore
 from serving.node.watcher import Watcher
 from serving.page import Page
-from tests.servingfakes.versions import entry, folder, route
+from tests.servingfakes.versions import entry, folder, retirement, route
 from tests.servingfakes.workers import FakeLoader, FakeWorker
 
 
@@ -62,10 +67,23 @@ class FakeTrial:
         return TrialReport(ok=not bad, reason="answers NaN" if bad else "")
 
 
+class Inline(Executor):
+    """Does what it is given at once, on the thread that gives it."""
+
+    def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+        future: Future[Any] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:  # noqa: BLE001 - as executors do
+            future.set_exception(error)
+        return future
+
+
 class WatchedNode:
     """A watcher with its ledger, trial, store and one worker; time is a number."""
 
-    def __init__(self, home: Path, *models: str) -> None:
+    def __init__(self, home: Path, *models: str, fallback: Path | None = None) -> None:
+        self.fallback = Directory(fallback) if fallback else None
         self.home, self.now = home, 0.0
         self.ledger, self.trial, self.page = FakeLedger(), FakeTrial(), Page(home / "page")
         self.loader = FakeLoader()
@@ -75,20 +93,21 @@ class WatchedNode:
 
     def started(self) -> Watcher:
         """A watcher as after a (re)start."""
+        ledger = lambda: cast("Ledger", self.ledger)  # noqa: E731 - one line says it
         return Watcher(
-            ledger=lambda: cast("Ledger", self.ledger),
+            outlooks=[LedgerHeads(ledger, self.models, every_model=not self.models)],
             flipper=Flipper(
                 self.page,
-                self.home / "assignments.json",
+                Assignments(self.home / "assignments"),
                 ready_seconds=60,
                 sleep=lambda _: self.worker.step(),
             ),
-            store=NodeStore(self.home / "store"),
-            trial=self.trial,
-            models=self.models,
+            intake=Intake(NodeStore(self.home / "store"), self.trial),
+            status=Status("here", ledger, teller=Inline()),
             keep_versions=2,
-            node="here",
+            fallback=self.fallback,
             jitter=lambda: 0.0,
+            flips=Inline(),
         )
 
     def version(self, number: int) -> Route:
@@ -101,9 +120,15 @@ class WatchedNode:
         seq = 1 + sum(one.model == model for one in entries)
         entries.append(entry(to, seq, model=model, revision=len(entries) + 1))
 
+    def retire(self, *, model: str = "iris") -> None:
+        seq = 1 + sum(one.model == model for one in self.ledger.entries)
+        self.ledger.entries.append(
+            retirement(seq, model=model, revision=len(self.ledger.entries) + 1)
+        )
+
     def step(self, *, wait: bool = True) -> None:
         self.watcher.step(self.now)
-        while wait and self.watcher.is_loading:
+        while wait and self.watcher.is_busy:
             threading.Event().wait(0.002)
             self.watcher.step(self.now)
         self.worker.step()

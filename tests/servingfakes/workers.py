@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
 from registry.errors import BundleInvalid
-from serving.assignments import Assignment
+from serving.assignments import Assignment, Assignments
 from serving.manager import Manager
 from serving.node.flip import Flipper
 from serving.page import Page
@@ -41,6 +42,14 @@ class FakeLoader:
     predict: Callable[[Any], Any] | None = None
     loaded: list[str] = field(default_factory=list)
 
+    costs: Mapping[str, float] = field(default_factory=dict)
+
+    def cost_mb(self, assignment: Assignment) -> float:
+        return self.costs.get(assignment.digest, 1.0)
+
+    def turn(self, assignment: Assignment) -> AbstractContextManager[None]:
+        return nullcontext()
+
     def __call__(self, assignment: Assignment) -> Servable:
         if assignment.digest in self.broken:
             raise self.error
@@ -51,11 +60,12 @@ class FakeLoader:
 class FakeWorker:
     """One worker: born with what the file names, and from then on stepped by the test."""
 
-    def __init__(self, home: Path, loader: FakeLoader | None = None) -> None:
+    def __init__(self, home: Path, loader: FakeLoader | None = None, **options: Any) -> None:
         self.loader = loader or FakeLoader()
         self.page = Page(home / "page")
         self.slot = self.page.claim(os.getpid())
-        self.manager = Manager(self.page, home / "assignments.json", self.loader, slot=self.slot)
+        assignments = Assignments(home / "assignments")
+        self.manager = Manager(self.page, assignments, self.loader, slot=self.slot, **options)
         self.manager.reconcile()
 
     def step(self) -> None:
@@ -85,7 +95,7 @@ class FlippingNode:
     def new_flipper(self, page: Page) -> Flipper:
         return Flipper(
             page,
-            self.home / "assignments.json",
+            Assignments(self.home / "assignments"),
             ready_seconds=60,
             sleep=self._sleep,
             clock=lambda: float(self.looks),

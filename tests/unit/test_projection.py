@@ -7,8 +7,9 @@ import pytest
 from registry.errors import (
     Unreachable,
 )
+from registry.lease import TTL_SECONDS
 from registry.ledger import Snapshot
-from registry.projection import LEASE, Lease, project, settle
+from registry.projection import project, settle
 from registry.promotion import promote
 from tests.fakes import World
 
@@ -35,13 +36,13 @@ def test_settling_draws_the_entry_and_gives_the_lease_back(world: World) -> None
     assert promoted.entry is not None
     assert settle(world.ports, promoted.entry, seconds=5, sleep=world.clock.sleep)
     assert world.shown() == ([1], 1)
-    assert Lease(world.ledger, world.clock.now_ms).acquire()
+    assert world.lease().acquire()
 
 
 def test_settling_waits_for_the_registrar_that_holds_the_lease(world: World) -> None:
     promoted = promote(world.ports, world.train(), actor="ada")
     assert promoted.entry is not None
-    assert Lease(world.ledger, world.clock.now_ms, holder="registrar").acquire()
+    assert world.lease().acquire()
     slept: list[float] = []
 
     def sleep(seconds: float) -> None:
@@ -51,16 +52,35 @@ def test_settling_waits_for_the_registrar_that_holds_the_lease(world: World) -> 
 
     assert settle(world.ports, promoted.entry, seconds=5, sleep=sleep)
     assert len(slept) == 3
-    assert not Lease(world.ledger, world.clock.now_ms).acquire(), "it is still the registrar's"
+    assert not world.lease().acquire(), "it is still the registrar's"
 
 
 def test_settling_gives_up_and_leaves_the_entry_pending(world: World) -> None:
     promoted = promote(world.ports, world.train(), actor="ada")
     assert promoted.entry is not None
-    held = {"holder": "registrar", "now_ms": world.clock.now_ms(), "ttl_ms": 10**9}
-    assert world.ledger.acquire_lease(LEASE, **held)
-    assert not settle(world.ports, promoted.entry, seconds=0.05, sleep=world.clock.sleep)
+    registrar = world.lease()
+    assert registrar.acquire()
+
+    def sleep(seconds: float) -> None:
+        world.clock.sleep(seconds)
+        assert registrar.acquire()
+
+    clock = world.clock.monotonic
+    assert not settle(world.ports, promoted.entry, seconds=60, sleep=sleep, monotonic=clock)
     assert world.serving() == 1
+    assert world.shown() == ([], None)
+
+
+def test_settling_takes_over_from_a_registrar_that_was_killed(world: World) -> None:
+    promoted = promote(world.ports, world.train(), actor="ada")
+    assert promoted.entry is not None
+    assert world.lease().acquire()
+    before, clock = world.clock.monotonic(), world.clock
+    assert settle(
+        world.ports, promoted.entry, seconds=60, sleep=clock.sleep, monotonic=clock.monotonic
+    )
+    assert world.shown() == ([1], 1)
+    assert TTL_SECONDS <= clock.monotonic() - before < 5
 
 
 def test_settling_tries_again_where_mlflow_did_not_answer(world: World) -> None:

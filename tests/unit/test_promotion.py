@@ -21,7 +21,8 @@ from registry.gates import Status
 from registry.ledger import Door, EntryKind, Key
 from registry.model_version import Stage
 from registry.policy import MetricRule, Policy
-from registry.promotion import LEDGER_TAG, promote, rollback
+from registry.promotion import LEDGER_TAG, promote
+from registry.withdrawal import rollback
 from tests.fakes import World
 
 PICKY = Policy(rules=(MetricRule(gate="bound", metric="accuracy", min=0.99),))

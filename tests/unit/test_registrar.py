@@ -8,7 +8,7 @@ from registry.ledger import Door
 from registry.model_version import ModelVersion, Stage
 from registry.policy import Adoption, MetricRule, Policy
 from registry.promotion import promote
-from registry.registrar import ACTOR
+from registry.registrar import BY_HAND
 from tests.fakes import World
 
 PICKY = Policy(rules=(MetricRule(gate="bound", metric="accuracy", min=0.99),))
@@ -34,7 +34,7 @@ def test_a_click_in_mlflow_becomes_an_entry(world: World, archive: bool) -> None
     registrar.step()
     head = world.ledger.head("iris")
     assert head is not None
-    assert (head.route.version, head.door, head.actor) == (2, Door.MLFLOW, ACTOR)
+    assert (head.route.version, head.door, head.actor) == (2, Door.MLFLOW, BY_HAND)
     assert world.shown() == ([2], 2)
     assert world.knocks == 1
     registrar.step()

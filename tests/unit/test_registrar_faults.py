@@ -8,12 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from registry.errors import ForeignLedger, Unreachable
+from registry.client import RegistryClient
+from registry.errors import ForeignLedger, LeaseLost, Unreachable
+from registry.fence import CLIENT_READS, fenced
+from registry.lease import Lease
 from registry.model_version import ModelVersion, Stage
 from registry.nudge import Bell
 from registry.promotion import LEDGER_TAG, promote
 from registry.registrar import Registrar
-from tests.fakes import World
+from tests.fakes import FakeClock, World
 
 
 def test_a_registrar_of_another_ledger_touches_nothing(world: World) -> None:
@@ -124,40 +127,91 @@ def test_a_head_that_moves_while_a_click_is_judged_wins(world: World) -> None:
     assert world.shown() == ([3], 3)
 
 
+def run(world: World, tmp_path: Path, *, rounds: int) -> Lease:
+    """A registrar of its own that runs for some rounds of its bell."""
+    bell, lease = Rounds(tmp_path / "bell", rounds, world.clock), world.lease()
+    registrar = Registrar(fenced(world.ports, lease), announce=lambda: None)
+    registrar.run(lease, bell, bell.stop, poll_seconds=1)
+    return lease
+
+
 def test_it_works_only_while_it_holds_the_lease(world: World, tmp_path: Path) -> None:
     world.click(world.train())
-    held = {"holder": "another", "now_ms": world.clock.now_ms(), "ttl_ms": 10_000}
-    assert world.ledger.acquire_lease("registrar", **held)
-    rounds = Rounds(tmp_path / "bell", stop_after=2)
-    registrar = Registrar(world.ports, announce=lambda: None)
-    registrar.run(rounds, rounds.stop, poll_seconds=1)
-    assert world.serving() is None
-    world.clock.sleep(11)
-    rounds = Rounds(tmp_path / "bell", stop_after=1)
-    registrar.run(rounds, rounds.stop, poll_seconds=1)
-    assert world.serving() == 1
+    assert world.lease().acquire()
+    run(world, tmp_path, rounds=5)
+    assert world.serving() is None, "2.5 s of silence are not enough"
+    run(world, tmp_path, rounds=8)
+    assert world.serving() == 1, "the other one said nothing for 3 s"
 
 
 def test_it_goes_on_after_a_fault(world: World, tmp_path: Path) -> None:
     world.click(world.train())
     world.client.fail_next("models")
-    rounds = Rounds(tmp_path / "bell", stop_after=2)
-    registrar = Registrar(world.ports, announce=lambda: None)
-    registrar.run(rounds, rounds.stop, poll_seconds=1)
+    run(world, tmp_path, rounds=2)
     assert world.serving() == 1
-    free = {"holder": "another", "now_ms": world.clock.now_ms(), "ttl_ms": 1}
-    assert world.ledger.acquire_lease("registrar", **free), "the lease was given back"
+    assert world.lease().acquire(), "the lease was given back"
+
+
+@pytest.mark.parametrize("write", ["set_stage", "set_alias", "tag"])
+def test_a_registrar_that_stood_still_writes_nothing_more(
+    world: World, tmp_path: Path, write: str
+) -> None:
+    """Stopped after a write for so long that another took over, it stops at the next one."""
+    promote(world.ports, world.train(), actor="ada")
+    world.client.writes.clear()
+    lease = world.lease()
+    assert lease.acquire()
+    registrar = Registrar(fenced(world.ports, lease), announce=lambda: None)
+    world.client.after_next(write, lambda: world.clock.sleep(10))
+    with pytest.raises(LeaseLost):
+        registrar.step()
+    assert world.client.writes[-1][0] == write
+    assert world.ledger.heads()[0].snapshot is None
+    run(world, tmp_path, rounds=8)
+    assert world.shown() == ([1], 1), "its successor finishes"
+
+
+def test_a_click_judged_for_too_long_is_left_to_the_successor(world: World, tmp_path: Path) -> None:
+    world.trained_and_served()
+    second = world.train(content="broken")
+    lease = world.lease()
+    assert lease.acquire()
+    registrar = Registrar(fenced(world.ports, lease), announce=lambda: None)
+    registrar.step()
+    world.click(second)
+    world.client.writes.clear()
+    world.trial.meanwhile = lambda: world.clock.sleep(10)
+    with pytest.raises(LeaseLost):
+        registrar.step()
+    assert world.client.writes == []
+    run(world, tmp_path, rounds=8)
+    assert world.shown() == ([1], 1)
+    assert "signal 11" in world.tags(second)["baton.rejected"]
+
+
+def test_every_method_of_the_registry_that_is_no_read_is_fenced(world: World) -> None:
+    """Fenced by default: a new method is a write until somebody says that it is none."""
+    methods = {name for name in vars(RegistryClient) if not name.startswith("_")}
+    writes = {"set_stage", "set_alias", "tag", "tag_model", "log_report"}
+    assert methods - CLIENT_READS == writes
+    client = fenced(world.ports, world.lease()).client
+    for name in writes:
+        with pytest.raises(LeaseLost):
+            getattr(client, name)()
+    assert client.models() == {}
 
 
 class Rounds(Bell):
     """A bell that does not sleep, and stops its owner after some waits."""
 
-    def __init__(self, path: Path, *, stop_after: int) -> None:
+    def __init__(self, path: Path, stop_after: int, clock: FakeClock) -> None:
         super().__init__(path)
         self.stop = threading.Event()
         self.left = stop_after
+        self.clock = clock
 
     def wait(self, seconds: float) -> bool:
+        self.clock.sleep(seconds)
         self.left -= 1
         if self.left <= 0:
             self.stop.set()

@@ -14,7 +14,7 @@ from registry.errors import (
 from registry.ledger import EntryKind
 from registry.policy import MetricRule, Policy
 from registry.projection import project
-from registry.promotion import rollback
+from registry.withdrawal import rollback
 from tests.fakes import World
 
 PICKY = Policy(rules=(MetricRule(gate="bound", metric="accuracy", min=0.99),))
@@ -85,10 +85,38 @@ def test_a_rollback_to_changed_bytes_is_refused(world: World) -> None:
     assert world.serving() == 2
 
 
-def test_a_rollback_to_a_number_that_was_given_again_is_refused(world: World) -> None:
+def test_a_rollback_passes_over_what_was_deleted(world: World) -> None:
+    for _ in range(3):
+        world.trained_and_served()
+    world.client.delete_version("iris", 2)
+    assert rollback(world.ports, "iris", actor="bob", to=None).route.version == 1
+
+
+def test_a_rollback_passes_over_a_number_that_was_given_to_another(world: World) -> None:
     world.trained_and_served()
     world.client.delete_model("iris")
     world.train()
     world.trained_and_served()
-    with pytest.raises(BundleInvalid, match="its number was given to another"):
+    with pytest.raises(NothingToServe, match="still there"):
         rollback(world.ports, "iris", actor="bob", to=None)
+    with pytest.raises(BundleInvalid, match="was given to another"):
+        rollback(world.ports, "iris", actor="bob", to=1)
+    assert world.serving() == 2
+
+
+def test_a_rollback_to_a_deleted_version_says_so(world: World) -> None:
+    for _ in range(3):
+        world.trained_and_served()
+    world.client.delete_version("iris", 2)
+    with pytest.raises(BundleInvalid, match="iris v2: deleted in MLflow since it served"):
+        rollback(world.ports, "iris", actor="bob", to=2)
+    assert world.serving() == 3
+
+
+def test_a_deleted_head_is_left_by_a_rollback(world: World) -> None:
+    world.trained_and_served()
+    world.trained_and_served()
+    world.client.delete_version("iris", 2)
+    rollback(world.ports, "iris", actor="bob", to=None)
+    project(world.ports, "iris")
+    assert world.shown() == ([1], 1)

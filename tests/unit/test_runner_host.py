@@ -168,7 +168,10 @@ def test_named_are_the_stored_versions_that_only_a_runner_runs(tmp_path: Path) -
             preparing=assignment(code[1], 3),
         )
         other = Held(index=1, current=assignment("0" * 64, 1, model="gone"))
-        Assignments(1, {"iris": held, "gone": other}).write(settings.assignments_path)
+        assignments = Assignments(settings.assignments_path)
+        assignments.write("iris", held)
+        assignments.write("gone", other)
         assert named.look() == {}, "the page does not say so yet"
-        page.announce(1)
+        for index in (0, 1):
+            page.announce(index)
         assert named.look() == {code[0]: Wanted("iris"), code[1]: Wanted("iris", is_new=True)}

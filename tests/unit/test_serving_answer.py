@@ -14,6 +14,7 @@ import pytest
 from registry.errors import SignatureMismatch
 from serving import metrics
 from serving.answer import Answer, Answerer, trusted_id
+from serving.assignments import Assignments
 from serving.node.flip import Flipper
 from serving.page import Page
 from tests.servingfakes.versions import assignment
@@ -27,7 +28,7 @@ class Worker:
 
     def __init__(self, home: Path) -> None:
         self.page = Page(home / "page")
-        self.flipper = Flipper(self.page, home / "assignments.json", ready_seconds=1)
+        self.flipper = Flipper(self.page, Assignments(home / "assignments"), ready_seconds=1)
         self.loader = FakeLoader(predict=lambda body: {"predictions": [body]})
         self.born: FakeWorker | None = None
         self._home = home

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.integration.checker import Observation, violations
+from benchmarks.checker import violations, went_back
+from benchmarks.history import Observation
 
 
 def predict(version: str, request: Any) -> Any:
@@ -97,3 +98,42 @@ def test_it_fails_on(plant: Callable[[], list[Observation]], expected: str) -> N
     complaints = found(plant())
     assert len(complaints) == 1, complaints
     assert expected in complaints[0]
+
+
+def test_batched_answers_may_differ_by_their_golden_tolerance_and_no_more() -> None:
+    history = changed(4, answer=8.00001)
+    ids = [f"r{n}" for n in range(6)]
+    assert violations(history, ids=ids, predict=predict, rtol=1e-5) == []
+    assert len(violations(history, ids=ids, predict=predict, rtol=1e-7)) == 1
+
+
+@pytest.mark.parametrize("answer", [[[8.0]], None, "8", float("nan")])
+def test_a_tolerance_forgives_no_answer_of_another_shape(answer: Any) -> None:
+    ids = [f"r{n}" for n in range(6)]
+    assert violations(changed(4, answer=answer), ids=ids, predict=predict, rtol=0.5) != []
+
+
+def test_only_the_order_is_checked_where_answers_cannot_be_predicted() -> None:
+    assert went_back(good()) == []
+    assert len(went_back(changed(5, version="1", seq=1))) == 1
+
+
+def test_a_history_of_thousands_holds_and_one_fault_in_it_is_found() -> None:
+    many = [
+        Observation(
+            id=f"r{n}",
+            begun=n,
+            ended=n + 3.5,
+            status=200,
+            version="1" if n < 2_500 else "2",
+            seq=1 if n < 2_500 else 2,
+            request=n,
+            answer=n if n < 2_500 else 2 * n,
+        )
+        for n in range(5_000)
+    ]
+    ids = [one.id for one in many]
+    assert violations(iter(many), ids=ids, predict=predict) == []
+    many[4_000] = dataclasses.replace(many[4_000], seq=1, version="1", answer=4_000)
+    [complaint] = violations(iter(many), ids=ids, predict=predict)
+    assert complaint == "r4000: seq 1, though r2500 had ended with 2"

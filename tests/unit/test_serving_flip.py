@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -14,7 +15,7 @@ import pytest
 
 from registry.errors import BundleInvalid
 from registry.ledger import Key
-from serving.assignments import Assignments
+from serving.assignments import Assignments, Held
 from serving.node.flip import Flipper
 from serving.page import MODELS, Page, pack
 from tests.servingfakes.versions import assignment
@@ -117,7 +118,7 @@ def test_workers_that_load_one_after_the_other_have_the_full_time_each(node: Fli
 
         def look(number: int) -> None:
             if number % 50 == 0:
-                node.page.say_ready(queue.pop(0), node.page.generation)
+                node.page.say_ready(queue.pop(0), 0, node.page.announced)
 
         node.at_look = look
         node.flipper.flip(A1)
@@ -165,7 +166,7 @@ def test_a_worker_that_ended_by_itself_just_before_is_no_fault(node: FlippingNod
         page.claim(child.pid)
         flipper = Flipper(
             page,
-            node.home / "assignments.json",
+            Assignments(node.home / "assignments"),
             ready_seconds=0,
             clock=lambda: float(os.times()[4]),
         )
@@ -193,18 +194,17 @@ def test_models_do_not_touch_each_other(node: FlippingNode) -> None:
 def test_a_refusal_is_shown_and_gone_with_the_next_flip(node: FlippingNode) -> None:
     node.flipper.flip(A1)
     node.flipper.refuse("iris", "v2 refused: broken")
-    again = Assignments.read(node.home / "assignments.json").models["iris"]
+    again = Assignments(node.home / "assignments").models()["iris"]
     assert (again.refused, again.current) == ("v2 refused: broken", A1)
-    generation = node.page.generation
+    announced = node.page.announced
     node.flipper.refuse("iris", "v2 refused: broken")
-    assert node.page.generation == generation, "saying it twice changes nothing"
+    assert node.page.announced == announced, "saying it twice changes nothing"
     node.flipper.flip(assignment("A", 3))
     assert node.flipper.held("iris").refused == ""
 
 
 def test_a_node_serves_only_as_many_models_as_the_page_has_words(node: FlippingNode) -> None:
-    full = {f"m{n}": node.flipper.held(f"m{n}") for n in range(MODELS)}
-    node.flipper.assignments = Assignments(1, full)
+    node.flipper._models = {f"m{n}": Held(index=n) for n in range(MODELS)}
     with pytest.raises(BundleInvalid, match="16384 models"):
         node.flipper.flip(A1)
 
@@ -213,7 +213,7 @@ def test_a_lost_assignments_file_does_not_let_an_old_word_answer_for_another_mod
     node: FlippingNode,
 ) -> None:
     node.flipper.flip(assignment("A", 7, model="old"))
-    (node.home / "assignments.json").unlink()
+    shutil.rmtree(node.home / "assignments")
     flipper = node.new_flipper(node.page)
     worker = node.worker()
 

@@ -29,9 +29,9 @@ class CrashingPage(Page):
             raise Crash
         self.writes_left -= 1
 
-    def announce(self, generation: int) -> None:
+    def announce(self, index: int) -> int:
         self._count()
-        super().announce(generation)
+        return super().announce(index)
 
     def flip(self, index: int, key: Key) -> None:
         self._count()

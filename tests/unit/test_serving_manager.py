@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import itertools
 import threading
 import time
 import weakref
@@ -17,6 +18,7 @@ from registry.ledger import Key
 from serving.assignments import Assignment, Assignments, Held
 from serving.node.flip import Flipper
 from serving.page import Page
+from serving.residents import Residents
 from tests.servingfakes.versions import assignment
 from tests.servingfakes.workers import FakeLoader, FakeServable, FakeWorker
 
@@ -30,22 +32,24 @@ class Node:
         self.home = home
         self.page = Page(home / "page")
         self.worker: FakeWorker | None = None
-        self._generation = 0
+        self.assignments = Assignments(home / "assignments")
 
     def say(self, **models: Held) -> None:
-        """Replace the file and announce it."""
-        self._generation += 1
-        Assignments(self._generation, models).write(self.home / "assignments.json")
-        self.page.announce(self._generation)
+        """Replace the files and announce them."""
+        for name, held in models.items():
+            self.assignments.write(name, held)
+            self.page.announce(held.index)
 
     def born(self, loader: FakeLoader | None = None) -> FakeWorker:
-        self.worker = FakeWorker(self.home, loader)
+        ticks = itertools.count(1.0)
+        residents = Residents(clock=lambda: next(ticks))
+        self.worker = FakeWorker(self.home, loader, residents=residents)
         return self.worker
 
     def flip(self, *aspired: Assignment) -> None:
         flipper = Flipper(
             self.page,
-            self.home / "assignments.json",
+            self.assignments,
             ready_seconds=60,
             sleep=lambda seconds: self.worker.step() if self.worker else time.sleep(seconds),
         )
@@ -163,8 +167,8 @@ def test_a_version_that_cannot_be_loaded_leaves_the_old_one_and_says_failed(node
     node.say(iris=Held(index=0, current=A1, preparing=B2))
     worker.step()
     [slot] = node.page.live_slots()
-    assert slot.failed == 1
-    assert slot.ready < slot.failed or slot.ready != node.page.generation
+    assert slot.failed[0] == node.page.announced
+    assert slot.ready[0] < slot.failed[0]
     assert worker.answers() == (1, "A")
 
 
@@ -176,7 +180,7 @@ def test_whatever_a_load_raises_the_worker_lives_and_says_failed(
     node.flip(A1)
     node.say(iris=Held(index=0, current=A1, preparing=B2))
     worker = node.born(FakeLoader(broken="B", error=error))
-    assert node.page.live_slots()[0].failed == 1
+    assert node.page.live_slots()[0].failed[0] == node.page.announced
     assert worker.answers() == (1, "A")
 
 
@@ -222,16 +226,17 @@ def test_the_following_thread_outlives_a_file_it_cannot_read(
 ) -> None:
     node.flip(A1)
     worker = node.born()
-    good = (node.home / "assignments.json").read_bytes()
-    (node.home / "assignments.json").write_bytes(b"{")
-    node.page.announce(99)
+    [file] = (node.home / "assignments").iterdir()
+    good = file.read_bytes()
+    file.write_bytes(b"{")
+    node.page.announce(0)
     worker.manager.follow()
     for _ in range(500):
         if "could not follow" in caplog.text:
             break
         threading.Event().wait(0.01)
     assert worker.answers() == (1, "A")
-    (node.home / "assignments.json").write_bytes(good)
+    file.write_bytes(good)
     node.worker = None
     node.flip(B2)
     assert worker.answers() == (2, "B")

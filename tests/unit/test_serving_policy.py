@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import pytest
 
+from registry.bundle import Manifest
+from registry.ledger import Key, Route
 from serving.assignments import Assignment, Held
+from serving.node.aspired import Aspired
 from serving.node.policy import Action, Refusal, Snapshot, next_action, refuse
 from tests.servingfakes.versions import assignment
 
@@ -17,6 +20,14 @@ def held(
     current: Assignment | None = None, previous: Assignment | None = None, *, refused: str = ""
 ) -> Held:
     return Held(index=0, current=current, previous=previous, refused=refused)
+
+
+def wanted(one: Assignment) -> Aspired:
+    """The entry that asks for a version."""
+    route = Route(
+        version=one.version, created_ms=1, digest=one.digest, source="", manifest=Manifest({})
+    )
+    return Aspired(model=one.model, key=one.key, at_ms=one.since_ms, route=route)
 
 
 ROWS = {
@@ -118,7 +129,34 @@ ROWS = {
 
 @pytest.mark.parametrize(("snapshot", "aspired", "expected"), ROWS.values(), ids=ROWS)
 def test_next_action(snapshot: Snapshot, aspired: Assignment | None, expected: Action) -> None:
-    assert next_action(snapshot, aspired, NOW) is expected
+    assert next_action(snapshot, aspired and wanted(aspired), NOW) is expected
+
+
+RETIREMENTS = {
+    "a retired model leaves": (held(A1), Key(1, 2), Action.RETIRE),
+    "what was retired stays away": (Held(index=0, retired=Key(1, 2)), Key(1, 2), Action.NOTHING),
+    "an old retirement takes nothing away": (held(C3), Key(1, 2), Action.NOTHING),
+    "a model that was never served can be retired": (held(), Key(1, 1), Action.RETIRE),
+}
+
+
+@pytest.mark.parametrize(("before", "key", "expected"), RETIREMENTS.values(), ids=RETIREMENTS)
+def test_a_retirement(before: Held, key: Key, expected: Action) -> None:
+    aspired = Aspired(model="iris", key=key, at_ms=1, route=None)
+    assert next_action(Snapshot(before), aspired, NOW) is expected
+
+
+def test_a_version_promoted_after_a_retirement_is_loaded_and_one_before_is_not() -> None:
+    gone = Snapshot(Held(index=0, retired=Key(1, 2)))
+    assert next_action(gone, wanted(C3), NOW) is Action.LOAD
+    assert next_action(gone, wanted(B2), NOW) is Action.NOTHING
+
+
+def test_a_node_that_is_told_to_pin_a_version_leaves_the_ledgers_order() -> None:
+    pinned = wanted(assignment("P", 1, epoch=0))
+    assert next_action(Snapshot(held(C3)), pinned, NOW) is Action.LOAD
+    assert next_action(Snapshot(held(pinned.assignment)), pinned, NOW) is Action.NOTHING
+    assert next_action(Snapshot(held(pinned.assignment)), wanted(A1), NOW) is Action.LOAD
 
 
 def test_a_first_refusal_waits_two_seconds_and_keeps_its_reason() -> None:

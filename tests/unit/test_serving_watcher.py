@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from registry.errors import UnknownModel
 from tests.servingfakes.watched import WatchedNode
 from tests.servingfakes.workers import FakeLoader, FakeWorker
 
@@ -24,8 +25,13 @@ def test_the_first_head_is_fetched_tried_stored_and_served(node: WatchedNode) ->
     node.step()
     assert node.worker.answers() == (1, one.digest)
     assert node.trial.tried == [one.digest]
-    assert node.watcher.store.holds(one.digest)
-    assert node.ledger.told[-1]["models"]["iris"] == {"version": 1, "seq": "1.1", "refused": ""}
+    assert node.watcher.intake.store.holds(one.digest)
+    assert node.ledger.told[-1]["models"]["iris"] == {
+        "version": 1,
+        "seq": "1.1",
+        "refused": "",
+        "refused_seq": None,
+    }
 
 
 def test_a_poll_is_one_query_whatever_the_number_of_models(node: WatchedNode) -> None:
@@ -49,7 +55,8 @@ def test_a_refused_version_leaves_the_old_one_and_is_tried_again_only_when_it_is
     node.step()
     assert node.worker.answers() == (1, one.digest)
     assert node.held().refused == "v2 refused: answers NaN"
-    assert node.ledger.told[-1]["models"]["iris"]["refused"] == "v2 refused: answers NaN"
+    told = node.ledger.told[-1]["models"]["iris"]
+    assert (told["refused"], told["refused_seq"]) == ("v2 refused: answers NaN", "1.2")
     node.now = 1.9
     node.step()
     assert node.trial.tried.count(two.digest) == 1
@@ -104,7 +111,7 @@ def test_a_rollback_does_not_wait_for_a_version_that_loads(node: WatchedNode) ->
     node.trial.gate.clear()
     node.head(node.version(3))
     node.step(wait=False)
-    assert node.watcher.is_loading
+    assert node.watcher.is_busy
     node.head(node.version(1))
     node.step(wait=False)
     assert node.worker.answers() == (4, node.version(1).digest)
@@ -183,7 +190,7 @@ def test_a_version_in_use_that_was_damaged_on_disk_is_fetched_again(node: Watche
     node.worker = FakeWorker(node.home, FakeLoader(broken={one.digest}))
     node.worker.loader.broken = ()
     node.step()
-    assert node.watcher.store.holds(one.digest)
+    assert node.watcher.intake.store.holds(one.digest)
     assert node.worker.answers() == (1, one.digest)
 
 
@@ -196,3 +203,39 @@ def test_a_status_that_cannot_be_written_is_written_later(node: WatchedNode) -> 
     node.now, node.ledger.away = 6.1, False
     node.step()
     assert len(node.ledger.told) == told + 1
+
+
+def test_a_retired_model_is_unknown_until_a_later_entry_serves_it_again(node: WatchedNode) -> None:
+    one = node.version(1)
+    node.head(one)
+    node.step()
+    node.retire()
+    node.step()
+    with pytest.raises(UnknownModel, match=r"iris was retired \(seq 1.2\); promote a version"):
+        node.worker.answers()
+    assert node.ledger.told[-1]["models"]["iris"]["version"] is None
+    assert node.ledger.told[-1]["models"]["iris"]["seq"] == "1.2"
+    node.head(one)
+    node.step()
+    assert node.worker.answers() == (3, one.digest)
+
+
+def test_a_retirement_outlives_the_watcher(node: WatchedNode) -> None:
+    node.head(node.version(1))
+    node.step()
+    node.retire()
+    node.step()
+    node.watcher.close()
+    node.watcher = node.started()
+    node.step()
+    with pytest.raises(UnknownModel, match="retired"):
+        node.worker.answers()
+
+
+def test_models_are_fetched_side_by_side_and_the_same_bytes_once(node: WatchedNode) -> None:
+    for number in range(1, 9):
+        node.head(node.version(number % 4 + 1), model=f"m{number}")
+    node.step()
+    assert len(node.trial.tried) == 4
+    for number in range(1, 9):
+        assert node.worker.answers(f"m{number}") == (1, node.version(number % 4 + 1).digest)

@@ -22,7 +22,7 @@ def node(tmp_path: Path) -> Iterator[WatchedNode]:
 
 
 def _from(node: WatchedNode, source: FakeSource, *, seconds: float = 600.0) -> FakeSource:
-    node.watcher.fetcher = Fetcher(addresses=source, seconds=seconds, clock=source.clock)
+    node.watcher.intake.fetcher = Fetcher(addresses=source, seconds=seconds, clock=source.clock)
     return source
 
 
@@ -50,7 +50,7 @@ def test_what_broke_off_is_removed_once_another_version_is_wanted(node: WatchedN
     node.head(node.version(1))
     node.step()
     assert len(_parts(node)) == 1
-    node.watcher.fetcher = Fetcher()
+    node.watcher.intake.fetcher = Fetcher()
     node.head(node.version(2))
     node.step()
     assert node.worker.answers()[1] == node.version(2).digest
@@ -76,7 +76,7 @@ def test_a_hanging_fetch_does_not_hold_up_the_version_promoted_after_it(node: Wa
     node.head(one)
     node.step(wait=False)
     _until(lambda: bool(hanging.asked))
-    node.watcher.fetcher = Fetcher()
+    node.watcher.intake.fetcher = Fetcher()
     node.head(two)
     node.step()
     assert node.worker.answers() == (2, two.digest)

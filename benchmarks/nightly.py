@@ -1,0 +1,108 @@
+"""`make nightly`: what takes too long for every change; each job writes a line into `RESULTS.md`.
+
+A job is a command: 0 is held, anything else is not. Its whole output stays in `var/nightly/`, its
+last line is what the results show. To add one, add it to `JOBS`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+
+from benchmarks import results
+from benchmarks.node import ROOT
+
+LOGS = ROOT / "var" / "nightly"
+TITLE = "Nightly"
+_MOST_WORDS = 200
+
+
+@dataclass(frozen=True)
+class Job:
+    """One command: a module and its arguments, for `python -m`."""
+
+    name: str
+    what: str
+    command: str
+
+
+JOBS: tuple[Job, ...] = (
+    Job(
+        "million",
+        "1,000,000 requests over 1,000 swaps: 0 failed, 0 wrong, nothing grows",
+        "benchmarks.swap --only steady --requests 1000000 --swaps 1000 --rate 500",
+    ),
+)
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a job ended."""
+
+    job: Job
+    code: int
+    seconds: float
+    last_words: str
+
+    def line(self) -> str:
+        """As one row of the results."""
+        how = "held" if self.code == 0 else f"**exit {self.code}**"
+        words = self.last_words.replace("|", "\\|")
+        cells = (self.job.name, self.job.what, how, f"{self.seconds:.0f} s", words, results.stamp())
+        return f"| {' | '.join(cells)} |"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the jobs one after the other; 1 if one of them did not hold."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.nightly", description=__doc__)
+    names = [job.name for job in JOBS]
+    parser.add_argument("--only", nargs="+", choices=names, metavar="NAME", help="some of them")
+    parser.add_argument("--page", type=Path, default=results.PAGE, help="where the lines go")
+    given = parser.parse_args(arguments)
+    console = Console()
+    ended = [run(job, console) for job in JOBS if not given.only or job.name in given.only]
+    record(ended, page=given.page)
+    for one in ended:
+        console.print(one.line(), markup=False, soft_wrap=True)
+    return 1 if any(one.code for one in ended) else 0
+
+
+def run(job: Job, console: Console) -> Ended:
+    """Run one job to its end."""
+    LOGS.mkdir(parents=True, exist_ok=True)
+    path = LOGS / f"{job.name}.log"
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
+    begun = time.monotonic()
+    with path.open("wb") as log, Progress(*columns, console=console, transient=True) as progress:
+        progress.add_task(f"{job.name}: {job.what}")
+        command = [sys.executable, "-m", *shlex.split(job.command)]
+        done = subprocess.run(command, cwd=ROOT, stdout=log, stderr=log, check=False)
+    said = path.read_text(encoding="utf-8", errors="replace").strip().splitlines()
+    words = said[-1].strip()[:_MOST_WORDS] if said else ""
+    return Ended(job, done.returncode, time.monotonic() - begun, words)
+
+
+def record(ended: Sequence[Ended], *, page: Path) -> None:
+    """Replace the lines of these jobs; what others did last stays."""
+    before = results.read(page).get(TITLE, "")
+    known = {job.name for job in JOBS}
+    lines = re.findall(r"^(\| ([\w-]+) \|.*)$", before, re.MULTILINE)
+    kept = {name: line for line, name in lines if name in known}
+    kept |= {one.job.name: one.line() for one in ended}
+    table = ["| job | what | | took | said last | |", "|---|---|---|---|---|---|", *kept.values()]
+    text = "\n".join(["By `make nightly`.", "", *table]) + "\n"
+    results.put(TITLE, text, page=page)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

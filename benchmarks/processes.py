@@ -1,0 +1,119 @@
+"""What `/proc` says about a server: its processes, their memory, descriptors, threads and CPU."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+_TICKS = os.sysconf("SC_CLK_TCK")
+_PASSING = ("serving.trial",)  # what comes and goes with each version
+_SETTLE_SECONDS = 1.0
+_LOOKS = 5
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """What a server holds at one moment; `resident_mb` is gunicorn with its workers."""
+
+    resident_mb: float
+    descriptors: int
+    threads: int
+    temporary_files: int
+
+
+def footprint(server: int, *, temporary: Path, home: Path) -> Footprint:
+    """The server below process `server`, at rest: the least of a few looks."""
+    time.sleep(_SETTLE_SECONDS)
+    looks = []
+    for _ in range(_LOOKS):
+        lasting = [server, *descendants(server)]
+        lasting = [pid for pid in lasting if not any(p in command(pid) for p in _PASSING)]
+        workers = [pid for pid in lasting if "gunicorn" in command(pid)]
+        looks.append(
+            (
+                sum(map(resident_mb, workers)),
+                sum(map(_descriptors, lasting)),
+                sum(map(_threads, lasting)),
+                _files(temporary) + _files(home),
+            )
+        )
+        time.sleep(_SETTLE_SECONDS / _LOOKS)
+    resident, descriptors, threads, files = (min(values) for values in zip(*looks, strict=True))
+    return Footprint(resident, int(descriptors), int(threads), int(files))
+
+
+def worker_pids(server: int) -> list[int]:
+    """The gunicorn workers below a supervisor."""
+    masters = [pid for pid in children(server) if "gunicorn" in command(pid)]
+    return [pid for master in masters for pid in children(master)]
+
+
+def watcher_pid(server: int) -> int:
+    """The watcher below a supervisor."""
+    [pid] = [pid for pid in children(server) if "serving.node" in command(pid)]
+    return pid
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU that a process has used, in user and in kernel mode."""
+    fields = Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def resident_mb(pid: int) -> float:
+    """Resident memory of a process, in MB; 0 for one that ended."""
+    with contextlib.suppress(OSError, StopIteration):
+        lines = Path(f"/proc/{pid}/status").read_text("utf-8").splitlines()
+        kib = next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
+        return kib * 1024 / 1e6
+    return 0.0
+
+
+def children(pid: int) -> list[int]:
+    """The processes that a process started, from any of its threads."""
+    return [
+        int(child)
+        for task in _entries(Path(f"/proc/{pid}/task"))
+        for child in _text(task / "children").split()
+    ]
+
+
+def descendants(pid: int) -> list[int]:
+    """Every process below one."""
+    below = children(pid)
+    return below + [deeper for child in below for deeper in descendants(child)]
+
+
+def command(pid: int) -> str:
+    """Its command line; empty for one that ended."""
+    return _text(Path(f"/proc/{pid}/cmdline")).replace("\0", " ")
+
+
+def _descriptors(pid: int) -> int:
+    return len(list(_entries(Path(f"/proc/{pid}/fd"))))
+
+
+def _threads(pid: int) -> int:
+    return len(list(_entries(Path(f"/proc/{pid}/task"))))
+
+
+def _files(folder: Path) -> int:
+    with contextlib.suppress(OSError):
+        return sum(path.is_file() for path in folder.rglob("*"))
+    return 0
+
+
+def _entries(folder: Path) -> Iterable[Path]:
+    with contextlib.suppress(OSError):
+        return list(folder.iterdir())
+    return ()
+
+
+def _text(path: Path) -> str:
+    with contextlib.suppress(OSError):
+        return path.read_text(encoding="utf-8", errors="replace")
+    return ""

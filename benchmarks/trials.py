@@ -1,0 +1,59 @@
+"""How long a node's trials take, seen from outside: the lifetime of the watcher's trial children.
+
+What a version's trial takes is not the swap's to shorten. A trial that is not seen counts as
+nothing, which flatters nobody.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from types import TracebackType
+from typing import Self
+
+from benchmarks.processes import children, command, watcher_pid
+
+_LOOK_SECONDS = 0.004
+_TRIAL = "serving.trial"
+
+
+class Trials:
+    """Looks at the processes below the watcher of a server while its block lasts."""
+
+    def __init__(self, server: int) -> None:
+        """`server` is the supervisor's pid."""
+        self._server = server
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._look, name="trials", daemon=True)
+        self._seen: dict[int, tuple[float, float]] = {}
+
+    def __enter__(self) -> Self:
+        """Begin to look."""
+        self._thread.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Look no more."""
+        self._stop.set()
+        self._thread.join(5)
+
+    def seconds(self, since: float, until: float) -> float:
+        """Seconds of trials between two moments of `time.monotonic()`."""
+        seen = list(self._seen.values())
+        return sum(max(0.0, min(end, until) - max(begin, since)) for begin, end in seen)
+
+    def _look(self) -> None:
+        watcher = watcher_pid(self._server)
+        known: dict[int, bool] = {}
+        while not self._stop.wait(_LOOK_SECONDS):
+            now = time.monotonic()
+            for pid in children(watcher):
+                if pid not in known or not known[pid]:
+                    known[pid] = _TRIAL in command(pid)
+                if known[pid]:
+                    self._seen[pid] = (self._seen.get(pid, (now, now))[0], now)

@@ -1,0 +1,35 @@
+"""The ledger's heads, as a watcher looks at them: one query, whatever the number of models."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+
+from registry.errors import Unreachable
+from registry.ledger import Ledger
+from serving import metrics
+from serving.node.aspired import Aspired
+
+
+@dataclass
+class LedgerHeads:
+    """Heads that moved since the last look; of all models, or only of `expected` ones."""
+
+    ledger: Callable[[], Ledger]
+    expected: Collection[str] = ()
+    every_model: bool = True
+    _revision: int = 0
+
+    def news(self) -> Iterable[Aspired]:
+        """See `Outlook.news`."""
+        try:
+            heads = self.ledger().heads(since=self._revision)
+        except Unreachable:
+            metrics.POLL_ERRORS.inc()
+            raise
+        metrics.LAST_POLL.set_to_current_time()
+        for entry in heads:
+            self._revision = max(self._revision, entry.revision)
+        return [
+            Aspired.of(entry) for entry in heads if self.every_model or entry.model in self.expected
+        ]
