@@ -12,10 +12,11 @@ from typing import Any
 
 import pytest
 
+from benchmarks import history
+from benchmarks.checker import violations
+from benchmarks.load import Load
 from registry.bundle import Golden
-from tests.integration.checker import violations
 from tests.servingfakes import models
-from tests.servingfakes.load import Load
 from tests.servingfakes.node import Node, Reply, alive
 from tests.servingfakes.pyfuncs import forest, scripted
 from tests.servingfakes.versions import folder, route
@@ -147,17 +148,18 @@ def test_swaps_between_code_and_graphs_under_load_break_no_request(
     }
     node.promote(routes[1])
     node.until_serving(1)
-    load = Load(node.port, "/models/iris/predict", 100)
+    load = Load(node.port, "/models/iris/predict", 100, tmp_path / "history.bin")
     with load.running():
         for number in (2, 3, 2, 1, 3):
             seq = node.promote(routes[number]).key.seq
-            node.until(lambda s=seq: load.history and load.history[-1].seq >= s, "it swapped")
+            node.until(lambda s=seq: load.first(s), "it swapped")
             time.sleep(0.3)
+    rows = load.rows()
     found = violations(
-        load.history, ids=load.ids, predict=lambda v, x: [[x * int(v) + 1000 * int(v)]]
+        history.observations(rows), ids=load.ids, predict=lambda v, x: [[(x + 1000) * int(v)]]
     )
     assert found == []
-    assert {one.version for one in load.history} == {"1", "2", "3"}
+    assert set(rows["version"].tolist()) == {1, 2, 3}
 
 
 # A regular expression that never ends, and lets no other thread of its process run meanwhile.
