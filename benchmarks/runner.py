@@ -81,7 +81,7 @@ def _served(settings: Settings, digest: str, version: Path, table: Any, model: A
     """Start the runner, ask both, end it."""
     path = socket_of(settings.node_dir, digest)
     path.parent.mkdir(parents=True)
-    process = Children(settings).start(digest)
+    process = Children(settings).start(digest, 0)
     try:
         begun = time.perf_counter()
         engine = RunnerEngine.load(

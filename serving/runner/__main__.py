@@ -35,7 +35,6 @@ from serving.servable import Servable
 from serving.stored import manifest_of, root_of
 
 _log = logging.getLogger("serving.runner")
-_BACKGROUND = 10  # loading must not take time from the requests beside it; answering may
 _FAILED = 5
 _BEYOND_REPAIR = 6
 _LIMITS = Limits(max_rows=10_000_000, max_horizon=1)
@@ -52,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     loaded: Future[tuple[Engine, bool]] = Future()
     server = threading.Thread(target=_serve, args=[given, loaded], name="server", daemon=True)
     server.start()
-    os.nice(_BACKGROUND)  # on Linux this is the thread's own
+    os.nice(given.niceness)  # on Linux this is the thread's own
     try:
         with _limited(given.load_seconds):
             loaded.set_result(_loaded(given.store, given.digest))
@@ -88,6 +87,7 @@ def _given(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser.add_argument("--memory-mb", type=int, required=True, help="address space, MiB")
     parser.add_argument("--seconds", type=float, required=True, help="longest call")
     parser.add_argument("--load-seconds", type=float, required=True, help="longest load")
+    parser.add_argument("--niceness", type=int, required=True, help="while loading")
     parser.add_argument("--batch-rows", type=int, required=True, help="most rows of a joint call")
     return parser.parse_args(arguments)
 

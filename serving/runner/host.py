@@ -35,6 +35,7 @@ _log = logging.getLogger("serving.runners")
 _ROOT = Path(__file__).resolve().parents[2]
 _COMMAND = (sys.executable, "-W", "ignore", "-m", "serving.runner")
 _LOOK_SECONDS = 0.02
+_BACKGROUND = 10  # what is not needed yet loads without taking time from the requests beside it
 _FIRST_PAUSE_SECONDS = 0.2
 _LONGEST_PAUSE_SECONDS = 30.0
 _PROVEN_SECONDS = 30.0
@@ -55,6 +56,14 @@ class Process(Protocol):
         """Wait for its end."""
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """A version that is named: whose, and whether another one of its model answers meanwhile."""
+
+    model: str
+    is_new: bool = False
+
+
 @dataclass
 class Runner:
     """One version's process, or the pause before its next one."""
@@ -71,17 +80,18 @@ class Runner:
 class Host:
     """One pass is `step(named, now)`; times are seconds of one monotonic clock."""
 
-    start: Callable[[str], Process]
+    start: Callable[[str, int], Process]
     ended: Callable[[str, int], None]
     forget: Callable[[str], None]
     grace_seconds: float
     runners: dict[str, Runner] = field(default_factory=dict)
 
-    def step(self, named: Mapping[str, str], now: float) -> None:
-        """Have one runner for each digest in `named` (digest → model), and in time no other."""
-        for digest, model in named.items():
+    def step(self, named: Mapping[str, Wanted], now: float) -> None:
+        """Have one runner for each digest in `named`, and in time no other."""
+        for digest, wanted in named.items():
             if digest not in self.runners:
-                self.runners[digest] = Runner(model, self.start(digest), now)
+                process = self.start(digest, _BACKGROUND if wanted.is_new else 0)
+                self.runners[digest] = Runner(wanted.model, process, now)
             self.runners[digest].unnamed_at = None
         for digest, runner in list(self.runners.items()):
             if digest not in named:
@@ -107,7 +117,7 @@ class Host:
             _log.error("the runner of %s (%s) ended: exit %s", runner.model, digest[:12], code)
         if now - runner.ended_at >= runner.pause:
             metrics.RUNNER_RESTARTS.labels(runner.model).inc()
-            runner.process, runner.started_at = self.start(digest), now
+            runner.process, runner.started_at = self.start(digest, 0), now
             runner.pause = min(2 * runner.pause, _LONGEST_PAUSE_SECONDS)
             runner.ended_at = None
 
@@ -133,8 +143,8 @@ class Children:
 
     settings: Settings
 
-    def start(self, digest: str) -> Process:
-        """Start one; its socket appears when it has loaded."""
+    def start(self, digest: str, niceness: int) -> Process:
+        """Start one that loads with so much niceness; its socket appears when it has loaded."""
         settings = self.settings
         path = socket_of(settings.node_dir, digest)
         failed(path).unlink(missing_ok=True)
@@ -144,6 +154,7 @@ class Children:
             "--seconds": settings.runner_seconds,
             "--load-seconds": settings.ready_seconds,
             "--batch-rows": settings.runner_batch_rows,
+            "--niceness": niceness,
         }
         options = [str(part) for pair in given.items() for part in pair]
         return subprocess.Popen(  # noqa: S603 - our own module, no shell
@@ -179,19 +190,23 @@ class Named:
         self._seen: dict[int, int] = {}
         self._held: dict[int, tuple[str, Held]] = {}
         self._engines: dict[str, str] = {}
-        self._named: dict[str, str] = {}
+        self._named: dict[str, Wanted] = {}
 
-    def look(self) -> Mapping[str, str]:
-        """Digest → model of every version a worker has to have and only a runner can run."""
+    def look(self) -> Mapping[str, Wanted]:
+        """By digest, every version that a worker has to have and only a runner can run."""
         announced = self._page.announced
         if announced != self._announced:
             for index, number in enumerate(self._page.changes()):
                 if number != self._seen.get(index, 0):
                     self._read(index)
                     self._seen[index] = number
-            digests = {a.digest: name for name, held in self._held.values() for a in held}
-            self._engines = {digest: self._engine(digest) for digest in digests}
-            self._named = {d: m for d, m in digests.items() if self._engines[d] == "runner"}
+            wanted = {
+                a.digest: Wanted(name, a == held.preparing)
+                for name, held in self._held.values()
+                for a in held
+            }
+            self._engines = {digest: self._engine(digest) for digest in wanted}
+            self._named = {d: w for d, w in wanted.items() if self._engines[d] == "runner"}
             self._announced = announced
         return self._named
 

@@ -47,7 +47,7 @@ def test_a_version_that_cannot_be_loaded_says_why(
 ) -> None:
     made = children(tmp_path, ready_seconds=6)
     digest = store(made.settings.store_dir, scripted(tmp_path / "v", **how))
-    process = made.start(digest)
+    process = made.start(digest, 0)
     assert process.wait() == code
     made.ended(digest, code)
     path = socket_of(made.settings.node_dir, digest)
@@ -66,7 +66,7 @@ def test_bytes_that_changed_in_the_store_are_never_executed(tmp_path: Path) -> N
     digest = store(made.settings.store_dir, scripted(tmp_path / "v"))
     [code] = root_of(made.settings.store_dir, digest).glob("code/*.py")
     code.write_text(f"open({str(marker)!r}, 'w')")
-    assert made.start(digest).wait() == 5
+    assert made.start(digest, 0).wait() == 5
     path = socket_of(made.settings.node_dir, digest)
     assert "expected sha256" in failed(path).read_text()
     assert not marker.exists()
@@ -75,7 +75,7 @@ def test_bytes_that_changed_in_the_store_are_never_executed(tmp_path: Path) -> N
 def test_a_runner_loads_nicely_and_answers_like_the_workers(tmp_path: Path) -> None:
     made = children(tmp_path)
     digest = store(made.settings.store_dir, scripted(tmp_path / "v"))
-    process = cast("subprocess.Popen[bytes]", made.start(digest))
+    process = cast("subprocess.Popen[bytes]", made.start(digest, 10))
     try:
         path = socket_of(made.settings.node_dir, digest)
         bundle = Bundle.open(root_of(made.settings.store_dir, digest))

@@ -11,7 +11,7 @@ import pytest
 from registry.settings import Settings
 from serving.assignments import Assignments, Held
 from serving.page import Page
-from serving.runner.host import Host, Named
+from serving.runner.host import Host, Named, Wanted
 from tests.servingfakes import models
 from tests.servingfakes.pyfuncs import scripted
 from tests.servingfakes.versions import assignment, folder, store
@@ -43,18 +43,20 @@ class World:
     started: list[tuple[str, FakeProcess]] = field(default_factory=list)
     ended: list[tuple[str, int]] = field(default_factory=list)
     forgotten: list[str] = field(default_factory=list)
+    niceness: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self.host = Host(
             self.start, lambda *end: self.ended.append(end), self.forgotten.append, GRACE
         )
 
-    def start(self, digest: str) -> FakeProcess:
+    def start(self, digest: str, niceness: int) -> FakeProcess:
+        self.niceness.append(niceness)
         self.started.append((digest, FakeProcess()))
         return self.started[-1][1]
 
-    def step(self, now: float, *named: str) -> None:
-        self.host.step(dict.fromkeys(named, "iris"), now)
+    def step(self, now: float, *named: str, is_new: bool = False) -> None:
+        self.host.step(dict.fromkeys(named, Wanted("iris", is_new)), now)
 
     @property
     def running(self) -> list[str]:
@@ -135,6 +137,16 @@ def test_one_that_ran_for_a_while_is_started_again_at_once() -> None:
         assert world.running == ["a"]
 
 
+def test_only_what_nobody_asks_yet_loads_in_the_background() -> None:
+    world = World()
+    world.step(0, "a")
+    world.step(1, "a", "b", is_new=True)
+    world.started[1][1].code = 1
+    world.step(2, "a", "b")
+    world.step(3, "a", "b")
+    assert world.niceness == [0, 10, 0]
+
+
 def test_all_end_with_the_host() -> None:
     world = World()
     world.step(0, "a", "b")
@@ -162,4 +174,4 @@ def test_named_are_the_stored_versions_that_only_a_runner_runs(tmp_path: Path) -
         assert named.look() == {}, "the page does not say so yet"
         for index in (0, 1):
             page.announce(index)
-        assert named.look() == {code[0]: "iris", code[1]: "iris"}
+        assert named.look() == {code[0]: Wanted("iris"), code[1]: Wanted("iris", is_new=True)}

@@ -14,15 +14,15 @@ from pathlib import Path
 from typing import Any, cast
 
 from hypothesis import HealthCheck, settings
-from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from registry.errors import BatonError, NotReady, UnknownModel
+from registry.errors import BatonError, NotReady, UnknownModel, Unreachable
 from registry.ledger import EntryKind, Ledger
 from registry.model_version import ModelVersion, Stage
 from registry.projection import project
 from registry.promotion import promote
 from registry.withdrawal import retire, rollback
+from serving.page import _SLOT_WORDS, _SLOTS_AT
 from tests.fakes.world import World
 from tests.servingfakes.watched import WatchedNode
 from tests.servingfakes.workers import FakeLoader, FakeWorker
@@ -208,7 +208,7 @@ class Story(RuleBasedStateMachine):
 
     def _ledger(self) -> Ledger:
         if self.away:
-            raise _away()
+            raise Unreachable("the ledger is away on purpose")
         return self.world.ledger
 
     def _some(self, pick: int) -> ModelVersion | None:
@@ -221,3 +221,19 @@ class Story(RuleBasedStateMachine):
     def _is_shown(self, head: Any) -> bool:
         """A version taken out of Production by hand goes on serving, and is not put back."""
         return head.route.version in self.world.client.snapshot(MODEL).production
+
+
+def _free(worker: FakeWorker) -> None:
+    """What the kernel does for a process that ended: its slot is nobody's."""
+    worker.page._words[_SLOTS_AT + worker.slot * _SLOT_WORDS + 1] = 1  # another process's start
+    worker.close()
+
+
+TestStory = Story.TestCase
+TestStory.settings = settings(
+    max_examples=EXAMPLES,
+    stateful_step_count=40,
+    deadline=None,
+    suppress_health_check=list(HealthCheck),
+    derandomize=True,
+)
