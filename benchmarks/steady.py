@@ -99,7 +99,7 @@ def section(outcome: Outcome, raw: tuple[Path, str], *, made_by: str, rate: floa
         ),
         *(f"wrong: {complaint}" for complaint in outcome.complaints[:_SHOWN]),
     ]
-    return Section(f"Swap: {size}", made_by, rows, notes, [raw])
+    return Section(f"Swap: {outcome.swaps:,} swaps under load", made_by, rows, notes, [raw])
 
 
 def _plan(swaps: int) -> Iterator[tuple[int, EntryKind]]:
