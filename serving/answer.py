@@ -95,17 +95,15 @@ class Answerer:
                     },
                 )
             answer = Answer(found.status.value, {**headers, **found.headers}, found.body)
-        metrics.REQUESTS.labels(*labels, str(answer.status)).inc()
-        metrics.REQUEST_SECONDS.labels(*labels).observe(time.perf_counter() - begun)
+        metrics.REQUESTS.labels(labels[0], str(answer.status)).inc()
+        metrics.REQUEST_SECONDS.labels(labels[0]).observe(time.perf_counter() - begun)
         return answer
 
     def _encoded(
         self, serving: Serving, result: Mapping[str, Any], headers: Mapping[str, str]
     ) -> Answer:
         assignment = serving.assignment
-        metrics.PREDICTIONS.labels(assignment.model, str(assignment.version)).inc(
-            len(result["predictions"])
-        )
+        metrics.PREDICTIONS.labels(assignment.model).inc(len(result["predictions"]))
         body = {
             "model": assignment.model,
             "version": str(assignment.version),

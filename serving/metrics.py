@@ -24,7 +24,8 @@ from prometheus_client.multiprocess import MultiProcessCollector, mark_process_d
 
 MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
-_MODEL = ("model", "version")
+# No version: a thousand swaps would leave a thousand series, in memory and in every scrape.
+_MODEL = ("model",)
 
 REQUESTS = Counter(
     "baton_requests_total", "Prediction requests answered, by HTTP status.", (*_MODEL, "status")

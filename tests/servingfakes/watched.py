@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -89,6 +89,7 @@ class WatchedNode:
         self.loader = FakeLoader()
         self.worker = FakeWorker(home, self.loader)
         self.models = models
+        self.tick: Callable[[], None] = self._tick
         self.watcher = self.started()
 
     def started(self) -> Watcher:
@@ -100,7 +101,7 @@ class WatchedNode:
                 self.page,
                 Assignments(self.home / "assignments"),
                 ready_seconds=60,
-                sleep=lambda _: self.worker.step(),
+                sleep=lambda _: self.tick(),
             ),
             intake=Intake(NodeStore(self.home / "store"), self.trial),
             status=Status("here", ledger, teller=Inline()),
@@ -119,6 +120,9 @@ class WatchedNode:
         entries = self.ledger.entries
         seq = 1 + sum(one.model == model for one in entries)
         entries.append(entry(to, seq, model=model, revision=len(entries) + 1))
+
+    def _tick(self) -> None:
+        self.worker.step()
 
     def retire(self, *, model: str = "iris") -> None:
         seq = 1 + sum(one.model == model for one in self.ledger.entries)

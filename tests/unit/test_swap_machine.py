@@ -10,19 +10,32 @@ import contextlib
 import os
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
-from hypothesis import HealthCheck, settings
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+import pytest
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
 
 from registry.errors import BatonError, NotReady, UnknownModel, Unreachable
 from registry.ledger import EntryKind, Ledger
 from registry.model_version import ModelVersion, Stage
 from registry.projection import project
 from registry.promotion import promote
+from registry.registrar import Registrar
 from registry.withdrawal import retire, rollback
+from serving.node import policy
+from serving.node.heads import LedgerHeads
 from serving.page import _SLOT_WORDS, _SLOTS_AT
+from serving.residents import Residents
 from tests.fakes.world import World
 from tests.servingfakes.watched import WatchedNode
 from tests.servingfakes.workers import FakeLoader, FakeWorker
@@ -46,6 +59,7 @@ class Story(RuleBasedStateMachine):
         self.node.watcher.outlooks[0].ledger = self._ledger  # type: ignore[index,union-attr]
         self.node.watcher.status.ledger = self._ledger
         self.workers = [self.node.worker]
+        self.node.tick = self._tick
         self.newest = (0, 0)
 
     def teardown(self) -> None:
@@ -200,9 +214,11 @@ class Story(RuleBasedStateMachine):
     def _step(self) -> None:
         self.node.watcher.step(self.node.now)
         while self.node.watcher.is_busy:
-            for worker in self.workers:
-                worker.step()
+            self._tick()
             self.node.watcher.step(self.node.now)
+        self._tick()
+
+    def _tick(self) -> None:
         for worker in self.workers:
             worker.step()
 
@@ -229,11 +245,48 @@ def _free(worker: FakeWorker) -> None:
     worker.close()
 
 
-TestStory = Story.TestCase
-TestStory.settings = settings(
+HOW = settings(
     max_examples=EXAMPLES,
     stateful_step_count=40,
     deadline=None,
     suppress_health_check=list(HealthCheck),
     derandomize=True,
+    database=None,
 )
+
+
+def test_whatever_happens_in_whatever_order_what_is_answered_holds() -> None:
+    run_state_machine_as_test(Story, settings=HOW)
+
+
+def _goes_back(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A node that takes whatever the ledger's reader hands out, older or not."""
+    monkeypatch.setattr(policy, "_follows", lambda key, held: key != held)
+    read = LedgerHeads.news
+    last: list[Any] = []
+
+    def stale(self: LedgerHeads) -> list[Any]:
+        last[:] = [*list(read(self)), *last][:2]
+        return last[::-1][:1] if len(last) > 1 else last
+
+    monkeypatch.setattr(LedgerHeads, "news", stale)
+
+
+def _serves_other_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker that keeps what it has loaded, whatever is assigned."""
+    monkeypatch.setattr(Residents, "get", lambda self, _: next(iter(self._loaded.values()), None))
+
+
+def _adopts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A registrar that lets every click stand without an entry."""
+    monkeypatch.setattr(Registrar, "_compare", lambda self, model: None)
+
+
+@pytest.mark.parametrize("plant", [_goes_back, _serves_other_bytes, _adopts_nothing])
+def test_the_story_sees_a_planted_fault(
+    plant: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant(monkeypatch)
+    quick = settings(HOW, max_examples=150, phases=[Phase.generate])
+    with pytest.raises((AssertionError, KeyError)):
+        run_state_machine_as_test(Story, settings=quick)
