@@ -156,7 +156,7 @@ def test_swaps_between_code_and_graphs_under_load_break_no_request(
             time.sleep(0.3)
     rows = load.rows()
     found = violations(
-        history.observations(rows), ids=load.ids, predict=lambda v, x: [[(x + 1000) * int(v)]]
+        history.observations(rows), ids=load.ids, predict=lambda v, x: (x + 1000) * int(v)
     )
     assert found == []
     assert set(rows["version"].tolist()) == {1, 2, 3}
