@@ -55,7 +55,7 @@ format: setup  ## let the formatter and the fixable rules do their work
 bench: setup  ## measure what the README claims; writes benchmarks/RESULTS.md
 	@$(PY) -m benchmarks
 
-bench-swap: setup  ## measure the swap, about an hour: ARGS="--only plain --runs 3"
+bench-swap: setup  ## measure the swap, over an hour: ARGS="--only plain --runs 3"
 	@$(PY) -m benchmarks.swap $(ARGS)
 
 nightly: setup  ## what takes too long for every change: ARGS="--only million"

@@ -27,6 +27,7 @@ _CAPACITY_SECONDS = 4.0
 _SLOW_SECONDS = 120.0
 _UNLIMITED = 1e9
 _FULL_SHARE = 0.7
+_FULL_SETTLE_SECONDS = 20.0  # full workers have little left to catch up with
 
 
 @dataclass(frozen=True)
@@ -62,11 +63,12 @@ def run(
     driver = Driver(home, versions)
     driver.to(1)
     with driver.serving():
+        settle = 0.0 if rate else _FULL_SETTLE_SECONDS
         rate = rate or _FULL_SHARE * capacity(driver, home)
         load = driver.load(rate, home / "history.bin")
         with load.running():
             time.sleep(_WARM_SECONDS)
-            moments = swap_apart(driver, load, range(2, swaps + 2), tell=tell)
+            moments = swap_apart(driver, load, range(2, swaps + 2), tell=tell, settle=settle)
     return recorded(load, moments)
 
 
@@ -76,12 +78,13 @@ def swap_apart(
     numbers: Sequence[int],
     *,
     tell: Callable[[int, int], None],
+    settle: float = 0.0,
 ) -> list[Moments]:
-    """Swap to each version in turn, with a quiet window before each."""
+    """Swap to each version in turn, with a quiet window before each, `settle` s later at least."""
     moments = []
     for done, number in enumerate(numbers, start=1):
         driver.versions.route(number)  # made now, not in the quiet window
-        time.sleep(APART_SECONDS)
+        time.sleep(settle + APART_SECONDS)
         swap = driver.to(number)
         every = load.until_every(swap.seq, seconds=_SLOW_SECONDS)
         moments.append(Moments(swap.appended, load.first(swap.seq) or every, every))

@@ -89,7 +89,7 @@ def burning(bench: Bench, *, full: bool) -> Section:
         around.run(
             bench.scratch / f"{name}-{n}",
             Versions(bench.scratch / f"{name}-{n}" / "versions", burn_products=products),
-            swaps=_few(bench),
+            swaps=max(1, _few(bench) // 2) if full else _few(bench),
             rate=None if full else bench.rate,
             tell=bench.telling(f"run {n + 1} of {bench.runs}"),
         )
@@ -104,7 +104,10 @@ def burning(bench: Bench, *, full: bool) -> Section:
         )
     ]
     if full:
-        notes.append("full: 0.7 of what 16 connections that are always busy get, measured each run")
+        notes.append(
+            "full: 0.7 of what 16 connections that are always busy get, measured each run; 20 s "
+            "more between swaps, to catch up with what came late"
+        )
     return _around(bench, name, rows, runs, *notes)
 
 
@@ -172,8 +175,8 @@ def clicking(bench: Bench) -> Section:
             "archiving left unchecked; registrar and watcher poll every second"
         ),
         (
-            "subtracted: judging (`promote()` on the forest before, timed in the driver) and "
-            "the trial on the node (the lifetime of its process in /proc); not the loads"
+            "subtracted: the two trials of the version, the judge's and the node's (lifetimes of "
+            "their processes in /proc); downloads, gates, report and loads all count"
         ),
     ]
     raw = [bench.kept("clicking", record)]

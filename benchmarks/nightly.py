@@ -7,13 +7,14 @@ last line is what the results show. To add one, add it to `JOBS`.
 from __future__ import annotations
 
 import argparse
+import os
 import re
 import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rich.console import Console
@@ -25,15 +26,17 @@ from benchmarks.node import ROOT
 LOGS = ROOT / "var" / "nightly"
 TITLE = "Nightly"
 _MOST_WORDS = 200
+_HEAD = ("job", "what", "how", "took", "said last", "at")
 
 
 @dataclass(frozen=True)
 class Job:
-    """One command: a module and its arguments, for `python -m`."""
+    """One command: a module and its arguments, for `python -m`; `environ` are its sizes."""
 
     name: str
     what: str
     command: str
+    environ: Mapping[str, str] = field(default_factory=dict)
 
 
 JOBS: tuple[Job, ...] = (
@@ -41,6 +44,18 @@ JOBS: tuple[Job, ...] = (
         "million",
         "1,000,000 requests over 1,000 swaps: 0 failed, 0 wrong, nothing grows",
         "benchmarks.swap --only steady --requests 1000000 --swaps 1000 --rate 500",
+    ),
+    Job(
+        "kills",
+        "kill -9 of watcher, worker, trial, database at 200 random moments of swaps, behind nginx",
+        "pytest -q --durations=0 tests/chaos/test_kills.py",
+        {"BATON_TEST_KILLS": "200"},
+    ),
+    Job(
+        "outage",
+        "registry, database and object store away for 10 minutes, every worker restarted",
+        "pytest -q --durations=0 tests/chaos/test_outage.py",
+        {"BATON_TEST_OUTAGE_SECONDS": "600"},
     ),
 )
 
@@ -77,16 +92,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if any(one.code for one in ended) else 0
 
 
-def run(job: Job, console: Console) -> Ended:
+def run(job: Job, console: Console, *, logs: Path = LOGS) -> Ended:
     """Run one job to its end."""
-    LOGS.mkdir(parents=True, exist_ok=True)
-    path = LOGS / f"{job.name}.log"
+    logs.mkdir(parents=True, exist_ok=True)
+    path = logs / f"{job.name}.log"
     columns = (SpinnerColumn(), TextColumn("{task.description}"), TimeElapsedColumn())
     begun = time.monotonic()
     with path.open("wb") as log, Progress(*columns, console=console, transient=True) as progress:
         progress.add_task(f"{job.name}: {job.what}")
         command = [sys.executable, "-m", *shlex.split(job.command)]
-        done = subprocess.run(command, cwd=ROOT, stdout=log, stderr=log, check=False)
+        environ = {**os.environ, **job.environ}
+        done = subprocess.run(command, cwd=ROOT, env=environ, stdout=log, stderr=log, check=False)
     said = path.read_text(encoding="utf-8", errors="replace").strip().splitlines()
     words = said[-1].strip()[:_MOST_WORDS] if said else ""
     return Ended(job, done.returncode, time.monotonic() - begun, words)
@@ -95,11 +111,10 @@ def run(job: Job, console: Console) -> Ended:
 def record(ended: Sequence[Ended], *, page: Path) -> None:
     """Replace the lines of these jobs; what others did last stays."""
     before = results.read(page).get(TITLE, "")
-    known = {job.name for job in JOBS}
-    lines = re.findall(r"^(\| ([\w-]+) \|.*)$", before, re.MULTILINE)
-    kept = {name: line for line, name in lines if name in known}
+    lines = re.findall(r"^(\| ([\w-]+) \| .*)$", before, re.MULTILINE)
+    kept = {name: line for line, name in lines if name != _HEAD[0]}
     kept |= {one.job.name: one.line() for one in ended}
-    table = ["| job | what | | took | said last | |", "|---|---|---|---|---|---|", *kept.values()]
+    table = [f"| {' | '.join(_HEAD)} |", "|---" * len(_HEAD) + "|", *kept.values()]
     text = "\n".join(["By `make nightly`.", "", *table]) + "\n"
     results.put(TITLE, text, page=page)
 

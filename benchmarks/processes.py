@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,11 +22,11 @@ class Footprint:
     resident_mb: float
     descriptors: int
     threads: int
-    temporary_files: int
+    files: int
 
 
-def footprint(server: int, *, temporary: Path, home: Path) -> Footprint:
-    """The server below process `server`, at rest: the least of a few looks."""
+def footprint(server: int, *, folders: Sequence[Path]) -> Footprint:
+    """The server below process `server`, and the files in `folders`: the least of a few looks."""
     time.sleep(_SETTLE_SECONDS)
     looks = []
     for _ in range(_LOOKS):
@@ -38,7 +38,7 @@ def footprint(server: int, *, temporary: Path, home: Path) -> Footprint:
                 sum(map(resident_mb, workers)),
                 sum(map(_descriptors, lasting)),
                 sum(map(_threads, lasting)),
-                _files(temporary) + _files(home),
+                sum(map(_files, folders)),
             )
         )
         time.sleep(_SETTLE_SECONDS / _LOOKS)

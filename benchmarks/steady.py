@@ -33,6 +33,7 @@ class Outcome:
 
     requests: int
     failed: int
+    wrong: int
     swaps: int
     versions: int
     complaints: tuple[str, ...]
@@ -71,19 +72,19 @@ def run(
 def section(outcome: Outcome, raw: tuple[Path, str], *, made_by: str, rate: float) -> Section:
     """The rows of one run."""
     size = f"{outcome.requests:,} requests, {outcome.swaps:,} swaps"
-    wrong = len(outcome.complaints) - outcome.failed
     early, end = outcome.early, outcome.at_end
     rows = [
         _once(f"failed of {size}", outcome.failed, goal=0),
-        _once("answers from a wrong or older version", max(0, wrong), goal=0),
+        _once("answers from a wrong or older version", outcome.wrong, goal=0),
         _once(
-            f"resident memory of the workers after {outcome.swaps:,} swaps ÷ after {_EARLY_SWAPS}",
+            f"resident memory of the workers after {outcome.swaps:,} swaps ÷ after "
+            f"{min(_EARLY_SWAPS, outcome.swaps)}",
             end.resident_mb / early.resident_mb,
             goal=1.05,
         ),
         _once("file descriptors, likewise, more", end.descriptors - early.descriptors, goal=0),
         _once("threads, likewise, more", end.threads - early.threads, goal=0),
-        _once("files in its home and TMPDIR, more", _more_files(outcome), goal=0),
+        _once("files in its TMPDIR, node folder and store, more", _more_files(outcome), goal=0),
     ]
     notes = [
         (
@@ -94,7 +95,7 @@ def section(outcome: Outcome, raw: tuple[Path, str], *, made_by: str, rate: floa
         (
             f"resident {early.resident_mb:.1f} → {end.resident_mb:.1f} MB (gunicorn and workers); "
             f"descriptors {early.descriptors} → {end.descriptors}, threads {early.threads} → "
-            f"{end.threads}, files {early.temporary_files} → {end.temporary_files} (whole server)"
+            f"{end.threads}, files {early.files} → {end.files} (whole server)"
         ),
         *(f"wrong: {complaint}" for complaint in outcome.complaints[:_SHOWN]),
     ]
@@ -113,7 +114,7 @@ def _plan(swaps: int) -> Iterator[tuple[int, EntryKind]]:
 
 def _footprint(server: int, driver: Driver) -> Footprint:
     home = driver.node.home
-    return footprint(server, temporary=home / "tmp", home=home / "node")
+    return footprint(server, folders=[home / "tmp", home / "node", home / "store"])
 
 
 def _judged(load: Load, swaps: int, kept: list[Footprint]) -> Outcome:
@@ -122,9 +123,11 @@ def _judged(load: Load, swaps: int, kept: list[Footprint]) -> Outcome:
     seen = set(rows["seq"][rows["status"] == 200].tolist())
     skipped = sorted(set(range(1, swaps + 2)) - seen)
     wrong += [f"seq {seq} of {MODEL} never answered" for seq in skipped]
+    failed = sum("last status" in complaint for complaint in wrong)  # (a): not exactly one 2xx
     return Outcome(
         requests=load.count,
-        failed=int((rows["status"] != 200).sum()) + load.count - len(rows),
+        failed=failed,
+        wrong=len(wrong) - failed,
         swaps=swaps,
         versions=len(set(rows["version"].tolist())),
         complaints=tuple(wrong),
@@ -135,7 +138,7 @@ def _judged(load: Load, swaps: int, kept: list[Footprint]) -> Outcome:
 
 
 def _more_files(outcome: Outcome) -> int:
-    return outcome.at_end.temporary_files - outcome.early.temporary_files
+    return outcome.at_end.files - outcome.early.files
 
 
 def _once(name: str, value: float, *, goal: float) -> Row:

@@ -1,6 +1,6 @@
 """`make bench-swap`: what nobody is to notice, measured; writes its sections of `RESULTS.md`.
 
-    python -m benchmarks.swap                                 the whole table, about an hour
+    python -m benchmarks.swap                                 the whole table, over an hour
     python -m benchmarks.swap --only plain --runs 3
     python -m benchmarks.swap --only steady --requests 1000000 --swaps 1000 --rate 500
 
@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import shutil
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -46,7 +47,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
             def tell(what: str, done: int, total: int, name: str = name) -> None:
                 progress.update(bar, description=f"{name}: {what}", completed=done, total=total)  # noqa: B023
 
-            section = MEASUREMENTS[name](_bench(given, Path(scratch), tell))
+            try:
+                section = MEASUREMENTS[name](_bench(given, Path(scratch), tell))
+            except BaseException:
+                _save(Path(scratch), given.raw / f"{name}-failed")
+                console.print(f"{name} broke off: logs and histories in {given.raw}/{name}-failed")
+                raise
         results.write(section, page=given.page)
         _show(console, section)
         missed += [row.name for row in section.rows if "missed" in row.verdict]
@@ -69,6 +75,14 @@ def _bench(given: argparse.Namespace, scratch: Path, tell: object) -> Bench:
         rate=given.rate,
         tell=tell,  # type: ignore[arg-type]
     )
+
+
+def _save(scratch: Path, to: Path) -> None:
+    """Keep the logs and recordings of a measurement that broke off."""
+    for path in (*scratch.rglob("*.log"), *scratch.rglob("history.bin")):
+        target = to / path.relative_to(scratch)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(path, target)
 
 
 def _show(console: Console, section: Section) -> None:

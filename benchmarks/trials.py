@@ -1,7 +1,7 @@
-"""How long a node's trials take, seen from outside: the lifetime of the watcher's trial children.
+"""How long a node's trials take, seen from outside: the lifetimes of their processes.
 
-What a version's trial takes is not the swap's to shorten. A trial that is not seen counts as
-nothing, which flatters nobody.
+Those of the watcher, and of the registrar where it judges. What a version's trial takes is not the
+swap's to shorten. A trial that is not seen counts as nothing, which flatters nobody.
 """
 
 from __future__ import annotations
@@ -11,14 +11,15 @@ import time
 from types import TracebackType
 from typing import Self
 
-from benchmarks.processes import children, command, watcher_pid
+from benchmarks.processes import children, command
 
 _LOOK_SECONDS = 0.004
 _TRIAL = "serving.trial"
+_PARENTS = ("serving.node.watcher", "registry registrar")
 
 
 class Trials:
-    """Looks at the processes below the watcher of a server while its block lasts."""
+    """Looks at the processes below watcher and registrar of a server while its block lasts."""
 
     def __init__(self, server: int) -> None:
         """`server` is the supervisor's pid."""
@@ -48,12 +49,12 @@ class Trials:
         return sum(max(0.0, min(end, until) - max(begin, since)) for begin, end in seen)
 
     def _look(self) -> None:
-        watcher = watcher_pid(self._server)
-        known: dict[int, bool] = {}
+        parents = [p for p in children(self._server) if any(w in command(p) for w in _PARENTS)]
+        is_trial: dict[int, bool] = {}
         while not self._stop.wait(_LOOK_SECONDS):
             now = time.monotonic()
-            for pid in children(watcher):
-                if pid not in known or not known[pid]:
-                    known[pid] = _TRIAL in command(pid)
-                if known[pid]:
+            for pid in (child for parent in parents for child in children(parent)):
+                if not is_trial.get(pid):  # right after its fork it still shows its parent's name
+                    is_trial[pid] = _TRIAL in command(pid)
+                if is_trial[pid]:
                     self._seen[pid] = (self._seen.get(pid, (now, now))[0], now)

@@ -59,12 +59,11 @@ class Registrar:
         self._left: set[int] = set()
 
     def step(self) -> None:
-        """Project what is pending, heed the nodes, then adopt what was changed by hand."""
-        heads = self._ports.ledger.heads()
-        for entry in heads:
+        """Heed the nodes, project what is pending, then adopt what was changed by hand."""
+        self._heed(self._ports.ledger.heads())
+        for entry in self._ports.ledger.heads():
             if entry.snapshot is None:
                 project(self._ports, entry.model)
-        self._heed(heads)
         for model in self._to_compare():
             try:
                 self._compare(model)
@@ -74,11 +73,17 @@ class Registrar:
 
     def run(self, lease: Lease, bell: Bell, stop: threading.Event, *, poll_seconds: float) -> None:
         """Step at every poll and knock while `lease`, which fences the ports, can be had."""
+        waits = False
         while not stop.is_set():
             try:
                 if lease.acquire():
+                    waits = False
+                    _log.info("this registrar holds the lease")
                     with lease.kept():
                         self._work(lease, bell, stop, poll_seconds)
+                elif not waits:
+                    waits = True
+                    _log.info("another registrar holds the lease; waiting for its silence")
             except (Unreachable, StepFailed, LeaseLost) as error:
                 _log.warning("registrar cannot work: %s", error)
             bell.wait(min(poll_seconds, _ASK_SECONDS))
@@ -111,15 +116,14 @@ class Registrar:
             back = rollback(
                 ports, model, actor=ACTOR, to=None, reason=reason, door=Door.REGISTRAR, leaving=head
             )
-        except LostRace as error:
-            _log.info("not rolled back: %s", error, extra={"model": model})
+        except (LostRace, Unreachable) as error:
+            _log.warning("%s v%s: %s; not rolled back: %s", model, route.version, reason, error)
         except (Refused, BundleInvalid, UsageError) as error:
             self._left.add(head.revision)
             _log.error("%s v%s: %s; it stays: %s", model, route.version, reason, error)
         else:
             _log.error("%s v%s: %s; back to seq %s", model, route.version, reason, back.key)
             self._announce()
-            project(ports, model)
 
     def _reject(self, model: str, route: Route, reason: str) -> None:
         """Say on a version why nobody serves it; before it is left, so that no crash forgets it."""
@@ -132,7 +136,7 @@ class Registrar:
     def _to_compare(self) -> Iterable[str]:
         """Models where something moved since they were last compared; all of them once a minute."""
         aliases = dict(self._ports.client.models())
-        if self._ports.now_ms() - self._full_at_ms > _FULL_SECONDS * 1000:
+        if abs(self._ports.now_ms() - self._full_at_ms) > _FULL_SECONDS * 1000:
             self._full_at_ms = self._ports.now_ms()
             self._moved |= aliases.keys()
         self._moved |= {name for name in aliases if self._aliases.get(name) != aliases[name]}
@@ -147,7 +151,8 @@ class Registrar:
 
     def _compare(self, model: str) -> None:
         """Adopt or put back whatever differs from the last snapshot."""
-        head = self._ports.ledger.head(model)
+        # Appended since this step began: until it is drawn, what MLflow shows is nobody's wish.
+        head = project(self._ports, model)
         if head and self._was_made_again(head):
             head = None
         before = head.snapshot if head and head.snapshot else _NOTHING

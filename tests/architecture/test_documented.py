@@ -11,6 +11,7 @@ from prometheus_client import REGISTRY
 from registry.gates import GATES
 from registry.policy import MetricRule, Policy
 from registry.settings import PACKAGED_GATES, Settings, variable
+from registry.state import State
 from serving import metrics
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -57,6 +58,11 @@ def test_every_make_target_stands_in_the_readme_and_no_other():
 def test_every_gate_stands_in_the_gates_page_and_no_other():
     page = _page("docs/gates.md").partition("## The file")[0]
     assert _rows(page, "[a-z_]+") == set(GATES)
+
+
+def test_every_state_of_a_model_stands_in_the_gates_page():
+    page = _page("docs/gates.md")
+    assert [state for state in State if f"\n| {state} | " not in page] == []
 
 
 def test_every_key_of_the_gates_file_stands_in_the_gates_page_and_no_other():

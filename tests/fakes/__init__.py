@@ -3,6 +3,7 @@
 from tests.fakes.bundles import evaluation, write_bundle
 from tests.fakes.clock import FakeClock
 from tests.fakes.entries import draft, manifest, route
+from tests.fakes.meanwhile import Meanwhile
 from tests.fakes.registry import FakeRegistry
 from tests.fakes.trial import FakeTrial
 from tests.fakes.world import World
@@ -11,6 +12,7 @@ __all__ = [
     "FakeClock",
     "FakeRegistry",
     "FakeTrial",
+    "Meanwhile",
     "World",
     "draft",
     "evaluation",

@@ -15,6 +15,7 @@ import pytest
 from benchmarks import history
 from benchmarks.checker import violations
 from benchmarks.load import Load
+from benchmarks.versions import predict
 from registry.bundle import Golden
 from tests.servingfakes import models
 from tests.servingfakes.node import Node, Reply, alive
@@ -151,15 +152,11 @@ def test_swaps_between_code_and_graphs_under_load_break_no_request(
     load = Load(node.port, "/models/iris/predict", 100, tmp_path / "history.bin")
     with load.running():
         for number in (2, 3, 2, 1, 3):
-            seq = node.promote(routes[number]).key.seq
-            node.until(lambda s=seq: load.first(s), "it swapped")
+            load.until_every(node.promote(routes[number]).key.seq)
             time.sleep(0.3)
-    rows = load.rows()
-    found = violations(
-        history.observations(rows), ids=load.ids, predict=lambda v, x: (x + 1000) * int(v)
-    )
+    found = violations(history.observations(load.rows()), ids=load.ids, predict=predict)
     assert found == []
-    assert set(rows["version"].tolist()) == {1, 2, 3}
+    assert set(load.rows()["version"].tolist()) == {1, 2, 3}
 
 
 # A regular expression that never ends, and lets no other thread of its process run meanwhile.

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import cast
 
 import pytest
 
@@ -16,7 +18,7 @@ from registry.model_version import ModelVersion, Stage
 from registry.nudge import Bell
 from registry.promotion import LEDGER_TAG, promote
 from registry.registrar import Registrar
-from tests.fakes import FakeClock, World
+from tests.fakes import FakeClock, Meanwhile, World
 
 
 def test_a_registrar_of_another_ledger_touches_nothing(world: World) -> None:
@@ -42,15 +44,15 @@ def test_a_click_during_a_fault_is_adopted_once_it_is_over(world: World, call: s
     assert world.shown() == ([2], 2)
 
 
-def test_a_change_that_was_missed_is_found_within_a_minute(world: World) -> None:
+@pytest.mark.parametrize("passes", ["a minute", "the clock is set back an hour"])
+def test_a_change_that_was_missed_is_found_soon(world: World, passes: str) -> None:
     world.trained_and_served()
     registrar, second = world.registrar(), world.train()
     registrar.step()
-    world.client.move("iris", second.version, Stage.PRODUCTION)
-    world.client.fail_next("recent", LookupError("an older page"))
-    with pytest.raises(LookupError):
-        registrar.step()
-    world.clock.sleep(61)
+    world.client._replace(second, stage=Stage.PRODUCTION)  # as on no page that is looked at
+    registrar.step()
+    assert world.serving() == 1, "nothing says that it changed"
+    world.clock.sleep(61) if passes == "a minute" else world.clock.set_by(-3600)
     registrar.step()
     assert world.serving() == 2
 
@@ -102,6 +104,18 @@ def test_a_model_made_again_is_judged_again(world: World) -> None:
     head = world.ledger.head("iris")
     assert head is not None
     assert head.route.created_ms == again.created_ms
+
+
+def test_a_promotion_between_projecting_and_comparing_is_no_click(world: World) -> None:
+    """MLflow still shows the old version then, which nobody chose."""
+    world.trained_and_served()
+    second = world.train()
+    appended = Meanwhile(world.client, "models", lambda: promote(world.ports, second, actor="ada"))
+    ports = dataclasses.replace(world.ports, client=cast("RegistryClient", appended))
+    Registrar(ports, announce=lambda: None).step()
+    assert world.serving() == second.version
+    assert world.shown() == ([2], 2)
+    assert len(world.ledger.history("iris")) == 2
 
 
 @pytest.mark.parametrize("write", ["set_stage", "set_alias", "tag"])

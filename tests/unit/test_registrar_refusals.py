@@ -6,6 +6,7 @@ import logging
 
 import pytest
 
+from registry.errors import Unreachable
 from registry.ledger import Door, EntryKind
 from registry.registrar import ACTOR
 from registry.views import status_row
@@ -113,6 +114,17 @@ def test_a_head_that_moved_meanwhile_is_not_left(two: World) -> None:
     two.registrar()
     assert two.serving() == 3
     assert [e.kind for e in two.ledger.history("iris")] == [EntryKind.PROMOTE] * 3
+
+
+def test_a_store_that_is_away_keeps_no_other_model_waiting(two: World) -> None:
+    says(two, "a", refused="wrong answer")
+    two.click(two.train("petr4"))
+    two.client.fail_next("download", Unreachable("the store is away"))
+    registrar = two.registrar()
+    assert two.serving() == 2
+    assert two.serving("petr4") == 1
+    registrar.step()
+    assert two.serving() == 1, "and it is tried again"
 
 
 def test_a_retired_model_is_not_rolled_back(two: World) -> None:

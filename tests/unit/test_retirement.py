@@ -3,36 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
-from typing import Any, cast
+from typing import cast
 
 import pytest
 
 from registry.errors import ForeignLedger, LostRace, NothingToServe, UnknownName
 from registry.gates import Status
-from registry.ledger import Door, Entry, EntryKind, Key, Ledger
+from registry.ledger import Door, EntryKind, Key, Ledger
 from registry.model_version import Stage
 from registry.policy import MetricRule, Policy
 from registry.projection import project
 from registry.promotion import promote
 from registry.withdrawal import retire, rollback
-from tests.fakes import World
-
-
-@dataclasses.dataclass
-class Meanwhile:
-    """A ledger in which something happens right after the history was read."""
-
-    inner: Ledger
-    happens: Callable[[], object]
-
-    def history(self, model: str) -> Sequence[Entry]:
-        found = self.inner.history(model)
-        self.happens()
-        return found
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.inner, name)
+from tests.fakes import Meanwhile, World
 
 
 def retired(world: World, model: str = "iris") -> None:
@@ -146,7 +129,7 @@ def test_a_click_while_it_is_retired_is_not_lost(world: World) -> None:
 def test_a_head_that_moves_while_it_is_retired_wins(world: World) -> None:
     world.trained_and_served()
     second = world.train()
-    ledger = Meanwhile(world.ledger, lambda: world.serve(second))
+    ledger = Meanwhile(world.ledger, "history", lambda: world.serve(second))
     with pytest.raises(LostRace):
         retire(dataclasses.replace(world.ports, ledger=cast("Ledger", ledger)), "iris", actor="ada")
     assert world.serving() == 2
