@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
 from registry.errors import BatonError, NotReady, UnknownModel, Unreachable
