@@ -257,16 +257,16 @@ def test_a_request_id_of_the_agreed_form_is_kept_and_any_other_replaced() -> Non
 
 def test_requests_and_predictions_are_counted_by_model_version_and_status(worker: Worker) -> None:
     def count(status: str) -> float:
-        return metrics.REQUESTS.labels("counted", "11", status)._value.get()
+        return metrics.REQUESTS.labels("counted", status)._value.get()
 
     worker.loader.predict = lambda body: (
         {"predictions": [1, 2, 3]} if body else _raise(KeyError())(0)
     )
     worker.serve("counted")
-    before = count("200"), count("500"), metrics.PREDICTIONS.labels("counted", "11")._value.get()
+    before = count("200"), count("500"), metrics.PREDICTIONS.labels("counted")._value.get()
     for body in ({"k": 1}, {"k": 1}, {}):
         worker.ask(body)
-    after = count("200"), count("500"), metrics.PREDICTIONS.labels("counted", "11")._value.get()
+    after = count("200"), count("500"), metrics.PREDICTIONS.labels("counted")._value.get()
     assert [b - a for a, b in zip(before, after, strict=True)] == [2, 1, 6]
 
 
