@@ -15,7 +15,7 @@ from benchmarks.processes import children, command
 
 _LOOK_SECONDS = 0.004
 _TRIAL = "serving.trial"
-_PARENTS = ("serving.node.watcher", "registry registrar")
+_PARENTS = ("serving.node", "registry registrar")
 
 
 class Trials:
