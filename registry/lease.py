@@ -52,14 +52,27 @@ class Lease:
                 return False
             if asked - self._seen_at < TTL_SECONDS:
                 return False
+        return self._take(turn, asked)
+
+    def _take(self, turn: Turn | None, asked: float) -> bool:
+        """Take it after `turn`, as it was when it was asked for at `asked`."""
         if self._ledger.take_lease(LEASE, holder=self.holder, after=turn) is None:
             return False
         self._until = asked + TTL_SECONDS - _MARGIN_SECONDS
         return True
 
     def check(self) -> None:
-        """Raise LeaseLost if somebody else may hold it by now; asks nobody."""
-        if self._monotonic() >= self._until:
+        """Raise LeaseLost if somebody else took it; asks the ledger only if that may be so.
+
+        A holder that was held up, on a machine that is too busy to renew in time, goes on if the
+        turn is still its own: then nobody held the lease, and drew, in between.
+        """
+        asked = self._monotonic()
+        if asked < self._until:
+            return
+        turn = self._ledger.lease(LEASE)
+        mine = turn is not None and turn.holder == self.holder
+        if not mine or not self._take(turn, asked):
             raise LeaseLost(
                 f"{self.holder}: the lease was not renewed in time; whoever holds it goes on"
             )

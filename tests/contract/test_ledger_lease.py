@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
+from typing import Any, cast
 
 import pytest
 import sqlalchemy as sa
@@ -12,7 +13,7 @@ import sqlalchemy as sa
 from registry import ledger_tables as tables
 from registry.errors import LeaseLost
 from registry.lease import TTL_SECONDS, Lease
-from registry.ledger import Turn
+from registry.ledger import Ledger, Turn
 from registry.sql_ledger import SqlLedger
 from tests.fakes import FakeClock
 
@@ -56,20 +57,48 @@ def test_a_lease_has_one_holder_until_that_one_is_silent(
     assert not one.acquire()
 
 
-def test_its_holder_stops_writing_before_another_may_begin(
+def test_its_holder_may_not_write_once_another_took_it(
     one: Lease, other: Lease, clock: FakeClock
 ) -> None:
     assert not holds(one)
     assert one.acquire()
     assert not other.acquire()
-    held = []
-    while not other.acquire():
-        held.append(holds(one))
-        clock.sleep(0.1)
-    assert held[0]
-    assert not held[-1]
+    assert holds(one)
+    clock.sleep(TTL_SECONDS)
+    assert other.acquire()
     assert not holds(one)
     assert holds(other)
+
+
+def test_its_holder_asks_nobody_while_no_other_can_have_taken_it(
+    ledger: SqlLedger, clock: FakeClock
+) -> None:
+    asked: list[str] = []
+
+    class Counting:
+        def __getattr__(self, name: str) -> Any:
+            asked.append(name)
+            return getattr(ledger, name)
+
+    lease = Lease(cast("Ledger", Counting()), monotonic=clock.monotonic)
+    assert lease.acquire()
+    asked.clear()
+    clock.sleep(TTL_SECONDS - 0.6)
+    assert holds(lease)
+    assert asked == []
+    clock.sleep(0.2)
+    assert holds(lease)
+    assert asked == ["lease", "take_lease"], "half a second before another could"
+
+
+def test_a_holder_that_was_held_up_goes_on_if_nobody_held_it_in_between(
+    one: Lease, other: Lease, clock: FakeClock
+) -> None:
+    assert one.acquire()
+    assert not other.acquire()
+    clock.sleep(60)
+    assert holds(one), "its turn is still the last"
+    assert not other.acquire(), "and that was a renewal"
 
 
 @pytest.mark.parametrize("hours", [-1, 1])
@@ -85,14 +114,6 @@ def test_a_clock_that_is_set_neither_gives_two_holders_nor_keeps_a_dead_one(
     assert not other.acquire(), "it was renewed after it was looked at"
     clock.sleep(TTL_SECONDS)
     assert other.acquire(), "the dead one keeps it for seconds, not for an hour"
-
-
-def test_a_holder_that_cannot_know_stops(one: Lease, clock: FakeClock) -> None:
-    assert one.acquire()
-    clock.sleep(TTL_SECONDS)
-    assert not holds(one)
-    assert one.acquire(), "nobody took it"
-    assert holds(one)
 
 
 def test_only_its_holder_can_give_a_lease_back(ledger: SqlLedger, one: Lease, other: Lease) -> None:

@@ -144,6 +144,7 @@ def test_a_version_refused_by_all_can_be_promoted_once_more(two: World) -> None:
     assert rollback(two.ports, "iris", actor="ada", to=None).key > entry.key
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
 def test_killed_anywhere_while_it_leaves_a_head_the_next_one_finishes(tmp_path) -> None:
     def setting(world: World) -> None:
         world.trained_and_served()
