@@ -15,7 +15,7 @@ from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 
-from registry.errors import BatonError, LostRace, Unreachable
+from registry.errors import BatonError, BundleInvalid, LostRace, Unreachable
 from serving import metrics
 from serving.assignments import Assignment
 from serving.node.aspired import Aspired, Outlook
@@ -204,7 +204,10 @@ class Watcher:
         aspired = self._aspired[model]
         if aspired.digest != digest or aspired.route is None:
             return
-        self.flipper.refuse(model, f"v{aspired.route.version} refused: {error}", aspired.key)
+        # Only a verdict on the version itself counts when the registrar asks its nodes: a store
+        # that does not answer, or a full disk, is no reason to leave the version.
+        verdict = aspired.key if isinstance(error, BundleInvalid) else None
+        self.flipper.refuse(model, f"v{aspired.route.version} refused: {error}", verdict)
         metrics.SWAPS.labels(model, "refused").inc()
         self.status.show(model, self.flipper.held(model))
         _log.error("refused %s v%s, the old version stays: %s", model, aspired.route.version, error)

@@ -37,6 +37,7 @@ def test_a_fetch_that_broke_off_is_shown_and_continued_when_it_is_time(node: Wat
     node.step()
     assert "v2 refused: " in node.held().refused
     assert "model.onnx: not all there after 1 s" in node.held().refused
+    assert node.held().refused_key is None, "a store that is slow is no verdict on the version"
     assert _parts(node) == [f"incoming-{two.digest}"]
     node.now = 2.0
     node.step()
