@@ -15,16 +15,15 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from typing import Protocol
 
 from registry.errors import NotReady, UnknownModel
 from serving import metrics
 from serving.assignments import Assignment, Assignments, Held
 from serving.first_use import FirstUses
 from serving.page import Page, pack
-from serving.residents import Identity, Resident, Residents
+from serving.residents import Identity, Loader, Resident, Residents
 from serving.servable import Servable
 
 _log = logging.getLogger(__name__)
@@ -32,19 +31,6 @@ _FOLLOW_SECONDS = 0.01
 _PATIENCE_SECONDS = 1.0
 _STOP_SECONDS = 5.0
 _LOADERS = 4
-
-
-class Loader(Protocol):
-    """Makes servables of assignments."""
-
-    def __call__(self, assignment: Assignment) -> Servable:
-        """Verify, load and warm a version. Raises BundleInvalid."""
-
-    def cost_mb(self, assignment: Assignment) -> float:
-        """About how much memory it takes once loaded."""
-
-    def turn(self, assignment: Assignment) -> AbstractContextManager[object]:
-        """Wait until no other worker of the node prepares this model."""
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,29 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from serving import metrics
+from serving.assignments import Assignment
 from serving.servable import Servable
 
 _REST_SECONDS = 0.05  # a request that found a version may not have counted itself yet
 Identity = tuple[str, str]  # model name and digest: two models of the same bytes are two servables
+
+
+class Loader(Protocol):
+    """Makes servables of assignments."""
+
+    def __call__(self, assignment: Assignment) -> Servable:
+        """Verify, load and warm a version. Raises BundleInvalid."""
+
+    def cost_mb(self, assignment: Assignment) -> float:
+        """About how much memory it takes once loaded."""
+
+    def turn(self, assignment: Assignment) -> AbstractContextManager[object]:
+        """Wait until no other worker of the node prepares this model."""
 
 
 @dataclass(eq=False)
