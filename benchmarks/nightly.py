@@ -52,6 +52,18 @@ JOBS: tuple[Job, ...] = (
         {"BATON_TEST_KILLS": "200"},
     ),
     Job(
+        "races",
+        "200 rounds of two promoting processes, ledger in sqlite and in PostgreSQL",
+        "pytest -q --durations=0 tests/contract/test_promotion_races.py",
+        {"BATON_TEST_RACES": "200"},
+    ),
+    Job(
+        "stories",
+        "400 stories of whatever people do and whatever breaks, in any order",
+        "pytest -q --durations=0 tests/unit/test_swap_machine.py",
+        {"BATON_TEST_EXAMPLES": "400"},
+    ),
+    Job(
         "outage",
         "registry, database and object store away for 10 minutes, every worker restarted",
         "pytest -q --durations=0 tests/chaos/test_outage.py",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import TYPE_CHECKING, Any
 
 from registry import log
@@ -41,6 +42,9 @@ logconfig_dict: dict[str, Any] = {
 
 def post_worker_init(worker: Worker) -> None:
     """The worker holds what the node serves: from here on it follows the watcher."""
+    # A thread that loads a version hands the interpreter over this often (default 5 ms), and so
+    # long may a request wait for it.
+    sys.setswitchinterval(0.0005)
     worker.wsgi.extensions[EXTENSION].manager.follow()
 
 

@@ -22,7 +22,9 @@ _MIGRATION_LOCK = 0x6261746F  # any constant: the advisory lock of schema change
 def open_database(url: str) -> sa.Engine:
     """The engine, its tables made; Unreachable, or SettingsError for a URL that is none."""
     try:
-        engine = sa.create_engine(url, pool_pre_ping=True)
+        is_remote = sa.make_url(url).get_driver_name() == "psycopg2"
+        patience = dict(tables.PATIENCE) if is_remote else {}
+        engine = sa.create_engine(url, pool_pre_ping=True, connect_args=patience)
     except (exc.ArgumentError, ImportError) as error:
         raise SettingsError(f"BATON_LEDGER_URL: not a database URL: {error}") from error
     if engine.dialect.name == "sqlite":

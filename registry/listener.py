@@ -16,20 +16,12 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from registry.ledger_tables import CHANNEL
+from registry.ledger_tables import CHANNEL, PATIENCE
 
 _log = logging.getLogger(__name__)
 _PAUSE_SECONDS = 1.0
 _JOIN_SECONDS = 5.0
-# A server that vanished without a word is noticed within about ten seconds.
-_CONNECT = {
-    "connect_timeout": 5,
-    "keepalives": 1,
-    "keepalives_idle": 5,
-    "keepalives_interval": 2,
-    "keepalives_count": 3,
-    "application_name": "baton-listener",
-}
+_CONNECT = {**PATIENCE, "application_name": "baton-listener"}
 
 
 class Listener:

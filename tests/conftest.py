@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -15,6 +15,23 @@ from tests.missing import ServiceMissing
 from tests.mlflow_home import MlflowTemplate
 from tests.postgres import Postgres
 from tests.seaweed import Seaweed
+
+_SAID = pytest.StashKey[list[str]]()
+
+
+@pytest.fixture
+def say(request: pytest.FixtureRequest) -> Callable[[str], None]:
+    """Have a line printed when the session ends: the last one is what `make nightly` shows."""
+    return request.config.stash.setdefault(_SAID, []).append
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """See `say`."""
+    for line in config.stash.get(_SAID, []):
+        terminalreporter.write_line(line)
 
 
 @pytest.fixture(scope="module", autouse=True)

@@ -255,8 +255,12 @@ HOW = settings(
 )
 
 
-def test_whatever_happens_in_whatever_order_what_is_answered_holds() -> None:
+@pytest.mark.timeout(300 + 3 * EXAMPLES)
+def test_whatever_happens_in_whatever_order_what_is_answered_holds(
+    say: Callable[[str], None],
+) -> None:
     run_state_machine_as_test(Story, settings=HOW)
+    say(f"{EXAMPLES} stories of up to {HOW.stateful_step_count} steps: all held")
 
 
 def _goes_back(monkeypatch: pytest.MonkeyPatch) -> None:
