@@ -19,6 +19,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
+    initialize,
     invariant,
     precondition,
     rule,
@@ -63,11 +64,28 @@ class Story(RuleBasedStateMachine):
         self.newest = (0, 0)
 
     def teardown(self) -> None:
+        """However a story ends, it comes to rest."""
+        try:
+            self.everything_comes_to_rest()
+            self.an_answer_is_the_ledgers_and_nobody_goes_back()
+        finally:
+            self._close()
+
+    def _close(self) -> None:
         for worker in self.workers:
             worker.manager.stop()
         self.node.close()
         self.world.ledger.close()
         shutil.rmtree(self.root)
+
+    @initialize()
+    def something_serves(self) -> None:
+        """A story that begins before the first version is mostly about nothing."""
+        for _ in range(4):
+            self.world.train(MODEL)
+        promote(self.world.ports, self.world.client.version(MODEL, 1), actor="ada")
+        self._step()
+        self.registrar.step()
 
     # What people do.
 
