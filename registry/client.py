@@ -198,7 +198,7 @@ class MlflowRegistry:
                 if value is None:
                     self._client.delete_model_version_tag(*where)
                 else:
-                    self._client.set_model_version_tag(*where, value)
+                    _twice(self._client.set_model_version_tag, *where, value)
 
     def model_tag(self, name: str, key: str) -> str | None:
         """See `RegistryClient.model_tag`."""
@@ -209,7 +209,7 @@ class MlflowRegistry:
     def tag_model(self, name: str, key: str, value: str) -> None:
         """See `RegistryClient.tag_model`."""
         with reaching(self._tracking_uri, missing=("model", name)):
-            self._client.set_registered_model_tag(name, key, value)
+            _twice(self._client.set_registered_model_tag, name, key, value)
 
     def log_report(self, version: ModelVersion, files: Mapping[str, str], folder: str) -> None:
         """See `RegistryClient.log_report`."""
@@ -235,6 +235,16 @@ class MlflowRegistry:
                 token = page.token
                 if not token:
                     return found
+
+
+def _twice(write: Callable[..., object], *what: str) -> None:
+    """Write a tag; MLflow looks and then inserts, so of two who do so at once one has to again."""
+    try:
+        write(*what)
+    except Exception as error:
+        if not any(name in str(error) for name in ("IntegrityError", "UniqueViolation")):
+            raise
+        write(*what)
 
 
 def _number(version: str | int | None) -> int | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -33,6 +35,30 @@ def test_more_versions_than_a_page_are_all_found(mlflow: OnSqlite, source: Path)
     for _ in range(205):
         mlflow.raw.create_model_version("iris", str(source))
     assert [v.version for v in mlflow.client.versions("iris")] == list(range(205, 0, -1))
+
+
+def test_two_who_set_the_same_new_tag_at_once_both_succeed(
+    mlflow: OnSqlite, source: Path, embedded: Settings
+) -> None:
+    """MLflow itself looks and then inserts: without a second try one of them fails now and then."""
+    mlflow.create_model("iris")
+    version = mlflow.register("iris", source)
+    clients = [
+        MlflowRegistry(tracking_uri=embedded.tracking_uri, registry_uri=embedded.registry_uri)
+        for _ in range(2)
+    ]
+    together = threading.Barrier(2)
+
+    def tag(client: MlflowRegistry) -> None:
+        for number in range(40):
+            together.wait(30)
+            client.tag_model("iris", f"m{number}", "x")
+            client.tag(version, {f"v{number}": "x"})
+
+    with ThreadPoolExecutor() as pool:
+        for done in [pool.submit(tag, client) for client in clients]:
+            done.result(60)
+    assert len(mlflow.client.version("iris").tags) == 40
 
 
 def test_a_run_that_was_deleted_for_good_is_no_obstacle(mlflow: OnSqlite, source: Path) -> None:
