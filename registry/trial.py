@@ -22,6 +22,8 @@ from registry.signature import Column, Signature, Tensor
 
 _ROOT = Path(__file__).resolve().parents[1]
 _LAST_WORDS = 400
+# Requests first: a trial takes what time is left, for so long of its time; then a share of its own.
+_IDLE_SHARE = 1 / 3
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,6 +63,9 @@ class TrialReport:
                 "answers": tuple(data.get("answers", ())),
             }
         )
+
+
+_HUNG = TrialReport(ok=False, reason="hung")
 
 
 class Trial(Protocol):
@@ -110,23 +115,30 @@ class SubprocessTrial:
                 ),
                 encoding="utf-8",
             )
-            ended = self._spawn([str(root), "--order", str(order), "--report", str(answer)])
+            arguments = [str(root), "--order", str(order), "--report", str(answer)]
+            ended = self._ended("idle", arguments, self.seconds * _IDLE_SHARE)
+            if ended is _HUNG:  # or this machine had no time to spare
+                ended = self._ended("nice", arguments, self.seconds)
+            if ended is _HUNG:
+                reason = f"hung: no answer within {self.seconds:g} s"
+                return TrialReport(ok=False, reason=reason)
             return ended or _read(answer)
 
-    def _spawn(self, arguments: Sequence[str]) -> TrialReport | None:
+    def _ended(self, how: str, arguments: Sequence[str], seconds: float) -> TrialReport | None:
         """Run the child; a report only if it could not write one itself."""
-        command = [sys.executable, "-m", self.module, *arguments]
+        run = [sys.executable, "-m", "registry.background", how]
+        command = [*run, self.module, *arguments]
         try:
             done = subprocess.run(  # noqa: S603 - our own module, no shell
                 command,
                 cwd=_ROOT,
                 env=bare_environment(),
                 capture_output=True,
-                timeout=self.seconds,
+                timeout=seconds,
                 check=False,
             )
         except subprocess.TimeoutExpired:
-            return TrialReport(ok=False, reason=f"hung: no answer within {self.seconds:g} s")
+            return _HUNG
         if done.returncode == 0:
             return None
         words = done.stderr.decode(errors="replace").strip()[-_LAST_WORDS:]

@@ -11,7 +11,6 @@ import argparse
 import contextlib
 import importlib
 import json
-import os
 import signal
 import statistics
 import sys
@@ -32,7 +31,6 @@ from serving.isolation import isolate
 from serving.kinds import Limits
 from serving.servable import Servable
 
-_BACKGROUND = 10  # a trial must not take time from the requests beside it
 _LATENCY_ROUNDS = 5
 # A hold-out is one request here, however long it is.
 _LIMITS = Limits(max_rows=10_000_000, max_horizon=1_000_000)
@@ -49,7 +47,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--report", type=Path, help="file to write the report to")
     given = parser.parse_args(arguments)
     die_with_parent(signal.SIGKILL)
-    os.nice(_BACKGROUND)
     order = _order(given.order)
     isolation = isolate(int(order["memory_mb"]))
     report = {"isolation": isolation, **_report(given.directory, order)}

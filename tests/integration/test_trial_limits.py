@@ -37,8 +37,22 @@ _CONNECT = "import socket; socket.create_connection(('127.0.0.1', int(sys.argv[1
 _ALLOCATE = "import mmap; mmap.mmap(-1, 3 * 2**30)"  # address space, without touching it
 
 
+NO_TIME = "finds_no_time_left"
+
+
 def test_every_ending_of_the_stand_in_is_tried() -> None:
-    assert ENDINGS.keys() == BEHAVIOURS.keys()
+    assert ENDINGS.keys() | {NO_TIME} == BEHAVIOURS.keys()
+
+
+def test_a_trial_takes_only_time_that_is_left_until_there_is_none_for_too_long(
+    tmp_path: Path,
+) -> None:
+    """Else a node whose workers are always busy would never swap."""
+    trial = SubprocessTrial(
+        seconds=9, memory_mb=2048, engines=("onnx",), module="tests.servingfakes.bad_child"
+    )
+    report = trial.run(folder(tmp_path / NO_TIME, b""))
+    assert (report.ok, report.latency_ms) == (True, 10.0), "nice 10, after 3 s without an end"
 
 
 @pytest.mark.parametrize(("does", "reason"), ENDINGS.items(), ids=ENDINGS)

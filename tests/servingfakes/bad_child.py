@@ -47,6 +47,13 @@ def _another_form() -> None:
     Path(sys.argv[-1]).write_text(json.dumps({"ok": True, "weight": 1}), encoding="utf-8")
 
 
+def _finds_no_time_left() -> None:
+    """As a good version does where requests take all of the machine."""
+    if os.sched_getscheduler(0) == os.SCHED_IDLE:
+        time.sleep(60)
+    Path(sys.argv[-1]).write_text(json.dumps({"ok": True, "latency_ms": float(os.nice(0))}))
+
+
 BEHAVIOURS: Mapping[str, Callable[[], None]] = {
     name.removeprefix("_"): does
     for name, does in list(globals().items())
