@@ -20,7 +20,6 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from registry.errors import NotReady, UnknownModel
-from serving import metrics
 from serving.assignments import Assignment, Assignments, Held
 from serving.first_use import FirstUses
 from serving.page import Page, pack
@@ -146,7 +145,6 @@ class Manager:
             if number != self._seen.get(index, 0):
                 self._take(index, number)
         self._announced = announced
-        metrics.RESIDENT_MB.set(self._residents.megabytes)
         return True
 
     def follow(self) -> None:

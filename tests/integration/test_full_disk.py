@@ -11,6 +11,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Self
 
 import pytest
 
@@ -48,7 +49,7 @@ class Asking:
             self.seen.add((reply.status, version, str(reply.json.get("predictions"))))
             self.count += 1
 
-    def __enter__(self) -> Asking:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
