@@ -109,7 +109,7 @@ def _breaks_off(server: ArtifactServer) -> None:
 
 
 FAULTS: Mapping[str, tuple[Callable[[ArtifactServer], None], str]] = {
-    "404": (_answers_404, "no such file"),
+    "404": (_answers_404, "no such object"),
     "500": (_answers_500, "500"),
     "hanging": (_says_nothing, "(BATON_FETCH_SECONDS)"),
     "1 kB/s": (_trickles, "(BATON_FETCH_SECONDS)"),

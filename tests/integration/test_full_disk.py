@@ -165,7 +165,7 @@ def test_a_node_that_cannot_write_what_it_serves_goes_on_serving_and_swaps_once_
     assert node.ask("GET", "/models/iris").json["degraded"] is False
 
 
-def test_a_full_disk_stops_neither_a_new_worker_nor_a_new_watcher(
+def test_a_full_disk_stops_neither_a_new_worker_nor_a_new_watcher_nor_a_restart(
     stack: ExitStack, tmp_path: Path
 ) -> None:
     disk = _disk(stack, tmp_path / "var" / "node", kilobytes=4096)
@@ -180,5 +180,9 @@ def test_a_full_disk_stops_neither_a_new_worker_nor_a_new_watcher(
     node.until(lambda: "v2" in node.log() and _NO_ROOM in node.log(), "the new watcher tried v2")
     seen = {(reply.status, reply.seq) for reply in (node.predict() for _ in range(50))}
     assert seen == {(200, 1)}
+    node.stop()
+    disk.fill()  # the little that its end gave back
+    node.start()
+    assert node.until_serving(1).json["predictions"] == [[1.0]]
     disk.empty()
     assert node.until_serving(2).json["predictions"] == [[2.0]]

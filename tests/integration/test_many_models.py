@@ -81,7 +81,7 @@ def _ask_all(node: Node, expected: dict[int, int] | None = None) -> None:
 
 def _metric(node: Node, name: str) -> float:
     text = node.ask("GET", "/metrics").body.decode()
-    return sum(float(line.split()[-1]) for line in re.findall(rf"^{name} .*$", text, re.M))
+    return sum(float(line.split()[-1]) for line in re.findall(rf"^{name} .*$", text, re.MULTILINE))
 
 
 def _loaded(node: Node) -> dict[str, int]:

@@ -29,8 +29,10 @@ class Disk:
 
     def fill(self, *, leaving: int = 0) -> None:
         """Take all room but `leaving` bytes."""
+        room = self.free_bytes - leaving
         with self.ballast.open("ab") as file:
-            os.posix_fallocate(file.fileno(), file.tell(), max(1, self.free_bytes - leaving))
+            if room > 0:
+                os.posix_fallocate(file.fileno(), file.tell(), room)
 
     def empty(self) -> None:
         """Give the room back."""

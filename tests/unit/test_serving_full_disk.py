@@ -1,4 +1,4 @@
-"""What a node makes of writes that fail: what serves goes on, and the next attempt is a whole one."""
+"""Writes that fail: what serves goes on, and the next attempt is a whole one."""
 
 from __future__ import annotations
 
