@@ -43,6 +43,11 @@ class Trials:
         self._stop.set()
         self._thread.join(5)
 
+    @property
+    def count(self) -> int:
+        """How many trials were seen so far."""
+        return len(self._seen)
+
     def seconds(self, since: float, until: float) -> float:
         """Seconds of trials between two moments of `time.monotonic()`."""
         seen = list(self._seen.values())

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import getpass
+import hashlib
 import math
 import os
 from collections.abc import Iterable, Mapping
@@ -21,6 +22,7 @@ from dotenv import dotenv_values
 from registry.errors import SettingsError
 
 PACKAGED_GATES = Path(__file__).with_name("gates.toml")
+_MEMORY = Path("/dev/shm")  # noqa: S108 - the name below it is made of the home
 
 
 def _setting(default: Any, unit: str, text: str, *, env: str = "", secret: bool = False) -> Any:
@@ -173,7 +175,7 @@ class Settings:
 
     @property
     def node_dir(self) -> Path:
-        """What the node's processes share: page, assignments, sockets, metrics."""
+        """What the node's processes share: page, assignments, sockets."""
         return self.home / "node"
 
     @property
@@ -188,8 +190,13 @@ class Settings:
 
     @property
     def metrics_dir(self) -> Path:
-        """Where the node's processes keep their counts while they run."""
-        return self.node_dir / "metrics"
+        """Where the node's processes keep their counts while they run: in memory, if possible.
+
+        They are mapped files that grow: on a full disk the next count would end its process.
+        """
+        if not os.access(_MEMORY, os.W_OK):
+            return self.node_dir / "metrics"
+        return _MEMORY / f"baton-{hashlib.sha256(str(self.home).encode()).hexdigest()[:16]}"
 
     @property
     def watcher_socket(self) -> Path:

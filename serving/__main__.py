@@ -115,7 +115,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _supervise(settings: Settings, stop: threading.Event) -> None:
     shutil.rmtree(settings.metrics_dir, ignore_errors=True)
-    settings.metrics_dir.mkdir(parents=True)
+    settings.metrics_dir.mkdir(mode=0o700, parents=True)
     environ = {**os.environ, MULTIPROCESS_VARIABLE: str(settings.metrics_dir)}
     gunicorn, *others = children = _children(settings)
     gunicorn.start(environ)

@@ -102,11 +102,15 @@ class Assignments:
         self.path.mkdir(parents=True, exist_ok=True)
         target = self._file(held.index)
         scratch = target.with_suffix(".new")
-        with scratch.open("w", encoding="utf-8") as file:
-            file.write(json.dumps({"model": name, **asdict(held)}))
-            file.flush()
-            if held.key:  # nobody loses anything by a model that is only expected
-                os.fsync(file.fileno())
+        try:
+            with scratch.open("w", encoding="utf-8") as file:
+                file.write(json.dumps({"model": name, **asdict(held)}))
+                file.flush()
+                if held.key:  # nobody loses anything by a model that is only expected
+                    os.fsync(file.fileno())
+        except OSError as error:
+            scratch.unlink(missing_ok=True)
+            raise OSError(error.errno, error.strerror, str(target)) from error
         scratch.replace(target)
         if held.key:
             self._sync()

@@ -19,7 +19,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 from registry.errors import NotReady, UnknownModel
-from serving import metrics
 from serving.assignments import Assignment, Assignments, Held
 from serving.first_use import FirstUses
 from serving.page import Page, pack
@@ -132,7 +131,6 @@ class Manager:
             if number != self._seen.get(index, 0):
                 self._take(index, number)
         self._announced = announced
-        metrics.RESIDENT_MB.set(self._residents.megabytes)
         return True
 
     def follow(self) -> None:

@@ -96,6 +96,16 @@ def exposition(directory: Path) -> tuple[str, bytes]:
     return CONTENT_TYPE_LATEST, generate_latest(registry)
 
 
+def forget_watchers_before(directory: Path) -> None:
+    """Remove the gauges of watchers that ended; called by the next one, before it sets its own.
+
+    The most recent of several values is found by the wall clock, which may have been set back.
+    """
+    for path in directory.glob("gauge_mostrecent_*.db"):
+        if not Path("/proc", path.stem.rpartition("_")[2]).exists():
+            path.unlink(missing_ok=True)
+
+
 def process_ended(pid: int, directory: Path) -> None:
     """Forget the live gauges of a process that is gone; its counts stay."""
     mark_process_dead(pid, path=str(directory))  # type: ignore[no-untyped-call]

@@ -77,7 +77,8 @@ class Page:
         with self._locked():
             if os.fstat(self._file.fileno()).st_size != _WORDS * 8:
                 self._file.truncate(0)
-                self._file.truncate(_WORDS * 8)
+                # Not sparse: where the disk is full this raises, a mapped hole would kill.
+                os.posix_fallocate(self._file.fileno(), 0, _WORDS * 8)
             self._map = mmap.mmap(self._file.fileno(), _WORDS * 8)
             self._words = memoryview(self._map).cast("Q")
             if self._words[0] != _MAGIC:

@@ -72,9 +72,10 @@ class Residents:
     def add(self, identity: Identity, servable: Servable, cost_mb: float) -> Resident:
         """Keep a version that was just loaded."""
         with self._lock:
-            return self._loaded.setdefault(
-                identity, Resident(servable, cost_mb, used_at=self.clock())
-            )
+            added = Resident(servable, cost_mb, used_at=self.clock())
+            kept = self._loaded.setdefault(identity, added)
+            metrics.RESIDENT_MB.set(self.megabytes)
+        return kept
 
     def keep_only(self, model: str, digests: Collection[str]) -> None:
         """Let every other version of a model go."""
@@ -111,3 +112,4 @@ class Residents:
             for identity in identities:
                 if resident := self._loaded.pop(identity, None):
                     self._leaving.append((resident, self.clock()))
+            metrics.RESIDENT_MB.set(self.megabytes)

@@ -39,6 +39,7 @@ def main() -> None:
     process.die_with_parent()
     settings = Settings.read()
     log.to_json(settings.log_level)
+    metrics.forget_watchers_before(settings.metrics_dir)
     stop = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     page = Page(settings.page_path)

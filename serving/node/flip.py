@@ -48,6 +48,7 @@ class Flipper:
         self._clock = clock
         self._models = assignments.models()
         self._lowest_free = 0
+        self._unwritten: set[str] = set()
         self._lanes = [threading.Lock() for _ in range(LANES)]
         self._recover()
 
@@ -64,17 +65,17 @@ class Flipper:
         """Name models before they are loaded: until then they are "not ready", not "unknown"."""
         for name in models:
             if name not in self._models:
-                self._put(name, self.held(name))
+                self._show(name, self.held(name))
 
     def refuse(self, model: str, reason: str, key: Key | None = None) -> None:
         """Show why the node does not serve what it should (the entry `key`); what serves stays."""
         held = self.held(model)
-        if (held.refused, held.refused_key) != (reason, key):
-            self._put(model, dataclasses.replace(held, refused=reason, refused_key=key))
+        if (held.refused, held.refused_key) != (reason, key) or model in self._unwritten:
+            self._show(model, dataclasses.replace(held, refused=reason, refused_key=key))
 
     def again(self, model: str) -> None:
         """Have workers that could not load what the model holds try again."""
-        self._put(model, dataclasses.replace(self.held(model), refused="", refused_key=None))
+        self._show(model, dataclasses.replace(self.held(model), refused="", refused_key=None))
 
     def forget(self, model: str) -> None:
         """Serve nothing of a model any more: this node is no longer meant to."""
@@ -85,7 +86,10 @@ class Flipper:
         self._page.announce(held.index)
 
     def retire(self, model: str, key: Key) -> None:
-        """Answer for the model no more, from one instant on: entry `key` took it away."""
+        """Answer for the model no more, from one instant on: entry `key` took it away.
+
+        Raises OSError if that cannot be written; the model is then answered for as before.
+        """
         index = self.held(model).index
         with self._lanes[lane(index)]:
             self._settle(model, Held(index=index, retired=key), None)
@@ -93,28 +97,29 @@ class Flipper:
     def flip(self, aspired: Assignment, *, wanted: Callable[[], bool] = lambda: True) -> None:
         """Make `aspired` what answers in every worker, from one instant on.
 
-        Raises BundleInvalid if a worker cannot load it, LostRace as soon as `wanted` says no; the
-        old version then goes on serving.
+        Raises BundleInvalid if a worker cannot load it, LostRace as soon as `wanted` says no,
+        OSError if it cannot be written; the old version then goes on serving.
         """
         index = self.held(aspired.model).index
         if index >= MODELS:
             raise BundleInvalid(f"this node already serves {MODELS} models, the most it can")
         with self._lanes[lane(index)]:
             before = self.held(aspired.model)
-            number = self._put(aspired.model, dataclasses.replace(before, preparing=aspired))
-            try:
-                self._await_workers(number, aspired, lane(index), wanted)
-            except (BundleInvalid, LostRace):
-                self._put(aspired.model, before)
-                raise
             # `previous` is always what the page still says: a worker born in between can answer.
             after = Held(index=index, current=aspired, previous=before.current)
-            self._settle(aspired.model, after, aspired.key)
+            try:
+                number = self._put(aspired.model, dataclasses.replace(before, preparing=aspired))
+                self._await_workers(number, aspired, lane(index), wanted)
+                self._settle(aspired.model, after, aspired.key)
+            except (BundleInvalid, LostRace, OSError):
+                self._show(aspired.model, before)
+                raise
 
     def _settle(self, model: str, after: Held, key: Key | None) -> None:
         """On disk first: after a crash right behind the flip, the node must not come back lower."""
-        self._models[model] = after
         self._assignments.write(model, after)
+        self._models[model] = after
+        self._unwritten.discard(model)
         self._page.flip(after.index, key)
         self._page.announce(after.index)
 
@@ -158,7 +163,7 @@ class Flipper:
                 self._page.flip(index, key)
         for name, held in list(self._models.items()):
             if held.preparing:
-                self._put(name, dataclasses.replace(held, preparing=None))
+                self._show(name, dataclasses.replace(held, preparing=None))
             else:
                 self._page.announce(held.index)
 
@@ -168,7 +173,17 @@ class Flipper:
             return 0
         self._models[model] = held
         self._assignments.write(model, held)
+        self._unwritten.discard(model)
         return self._page.announce(held.index)
+
+    def _show(self, model: str, held: Held) -> None:
+        """`_put` where nothing that serves hangs on it: a full disk must not end the watcher."""
+        try:
+            self._put(model, held)
+        except OSError as error:
+            _log.error("%s: what the node holds of it cannot be written: %s", model, error)
+            self._unwritten.add(model)
+            self._page.announce(held.index)
 
     def _free_index(self) -> int:
         """The lowest index that no model has; MODELS if there is none."""

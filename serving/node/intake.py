@@ -37,7 +37,7 @@ class Intake:
         """Have the version in the store; nothing to do if it is there.
 
         Raises BundleInvalid, TrialFailed or Unreachable with the reason why it is not served, and
-        LostRace as soon as `wanted` says no.
+        LostRace as soon as `wanted` says no; OSError if the store cannot be written.
         """
         route = aspired.route
         if route is None:
@@ -51,10 +51,12 @@ class Intake:
     def _bring(self, route: Route, wanted: Callable[[], bool]) -> None:
         with self.store.incoming(route.digest) as scratch:
             files = scratch / "files"
-            self.fetcher.fetch(route.source, route.manifest, files, wanted=wanted)
+            with self.store.named():
+                self.fetcher.fetch(route.source, route.manifest, files, wanted=wanted)
             route.manifest.verify(files)
             with self._trials:
                 report = self.trial.run(files, manifest=route.manifest)
             if not report.ok:
                 raise TrialFailed(report.reason)
-            self.store.keep(scratch, route.manifest, resident_mb=report.resident_mb)
+            with self.store.named():
+                self.store.keep(scratch, route.manifest, resident_mb=report.resident_mb)

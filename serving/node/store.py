@@ -57,6 +57,17 @@ class NodeStore:
             raise
         shutil.rmtree(scratch, ignore_errors=True)
 
+    @contextmanager
+    def named(self) -> Iterator[None]:
+        """Have an OSError of a write, which names no file, say whose disk it is."""
+        try:
+            yield
+        except OSError as error:
+            if error.filename is not None:
+                raise
+            what = f"node store: {error.strerror}"
+            raise OSError(error.errno, what, str(self._path)) from error
+
     def forget_parts(self, wanted: Collection[str], *, busy: Collection[str] = ()) -> None:
         """Remove what broke off and is not wanted, and of the rest all but the newest few.
 

@@ -124,9 +124,8 @@ class Watcher:
         elif action is Action.FLIP and aspired.assignment:
             self._flip(aspired, aspired.assignment, now)
         elif action is Action.RETIRE:
-            self.flipper.retire(model, aspired.key)
-            self._served(aspired)
-        if action in {Action.NOTHING, Action.RETIRE} and loading is None:
+            self._retire(aspired)
+        if action is Action.NOTHING and loading is None:
             self._due.discard(model)
 
     def _load(self, aspired: Aspired) -> None:
@@ -143,6 +142,14 @@ class Watcher:
         flipped.add_done_callback(lambda _: self.wake())
         if flipped.done():
             self._finish_flip(aspired.model, now)
+
+    def _retire(self, aspired: Aspired) -> None:
+        try:
+            self.flipper.retire(aspired.model, aspired.key)
+        except OSError as error:
+            _log.error("%s is not retired yet, next poll again: %s", aspired.model, error)
+        else:
+            self._served(aspired)
 
     def _wants(self, aspired: Aspired) -> bool:
         """Whether a version that is on its way is still asked for."""
@@ -210,14 +217,18 @@ class Watcher:
         self.flipper.refuse(model, f"v{aspired.route.version} refused: {error}", verdict)
         metrics.SWAPS.labels(model, "refused").inc()
         self.status.show(model, self.flipper.held(model))
+        if isinstance(error, OSError):
+            self._prune(spare=False)
         _log.error("refused %s v%s, the old version stays: %s", model, aspired.route.version, error)
 
-    def _prune(self) -> None:
+    def _prune(self, *, spare: bool = True) -> None:
+        """Remove versions that are too many; without `spare`, all that nothing needs now."""
         held = self.flipper.models.values()
         keep = {assignment.digest for one in held for assignment in one}
         keep |= {digest for digest, _ in self._loading.values()} | self._ready
         keep |= {aspired.digest for aspired, _ in self._flipping.values()}
-        self.intake.store.prune(keep, most=self.keep_versions * max(1, len(held)))
+        most = self.keep_versions * max(1, len(held)) if spare else 0
+        self.intake.store.prune(keep, most=most)
         self._forget_parts()
 
     def _forget_parts(self) -> None:

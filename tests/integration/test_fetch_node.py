@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
@@ -86,3 +86,58 @@ def test_a_node_that_is_told_to_end_does_not_wait_for_a_fetch_that_hangs(
     begun = time.monotonic()
     assert node.stop() == 0
     assert time.monotonic() - begun < 20
+
+
+def _answers_404(server: ArtifactServer) -> None:
+    server.status = 404
+
+
+def _answers_500(server: ArtifactServer) -> None:
+    server.status = 500
+
+
+def _says_nothing(server: ArtifactServer) -> None:
+    server.stays_silent = True
+
+
+def _trickles(server: ArtifactServer) -> None:
+    server.bytes_per_second = 1000
+
+
+def _breaks_off(server: ArtifactServer) -> None:
+    server.breaks_after = 0
+
+
+FAULTS: Mapping[str, tuple[Callable[[ArtifactServer], None], str]] = {
+    "404": (_answers_404, "no such object"),
+    "500": (_answers_500, "500"),
+    "hanging": (_says_nothing, "(BATON_FETCH_SECONDS)"),
+    "1 kB/s": (_trickles, "(BATON_FETCH_SECONDS)"),
+    "breaking off": (_breaks_off, "broke off"),
+}
+
+
+@pytest.mark.parametrize(("fault", "reason"), FAULTS.values(), ids=FAULTS)
+def test_a_bad_object_store_leaves_the_old_version_says_why_and_is_asked_again(
+    node: Node,
+    server: ArtifactServer,
+    tmp_path: Path,
+    fault: Callable[[ArtifactServer], None],
+    reason: str,
+) -> None:
+    fault(server)
+    node.promote(_in_s3(server, tmp_path / "v2", 2))
+    seen = set()
+
+    def told() -> bool:
+        reply = node.predict(3.0)
+        seen.add((reply.status, str(reply.json["predictions"])))
+        row = node.ask("GET", "/models/iris").json
+        return "v2 refused" in str(row["reason"]) and reason in row["reason"]
+
+    node.until(told, f"{reason!r} is shown")
+    assert seen == {(200, "[[3.0]]")}
+    server.status = server.bytes_per_second = server.breaks_after = None
+    server.stays_silent = False
+    server.over.set()
+    assert node.until_serving(2).json["predictions"] == [[2.0]]
