@@ -77,9 +77,7 @@ class Manager:
         most_first_uses: int = 3,
     ) -> None:
         """Nothing is loaded before `reconcile`; `pinned` models are always loaded ahead."""
-        self._page = page
-        self._assignments = assignments
-        self._load = load
+        self._page, self._assignments, self._load = page, assignments, load
         self.slot = slot
         self._residents = residents or Residents()
         self._pinned = frozenset(pinned)
@@ -234,15 +232,20 @@ class Manager:
     def _prepare(self, index: int, assignment: Assignment, number: int) -> None:
         """Load one version beside what serves, one worker of the node at a time."""
         identity = (assignment.model, assignment.digest)
-        with self._load.turn(assignment):
-            if self._loaded(assignment) is None:
-                self._failed[identity] = number
+        try:
+            with self._load.turn(assignment):
+                loaded = self._loaded(assignment)
+        except OSError as error:  # no file for the turn, on a disk without room
+            _log.error("%s: cannot wait for its turn to load: %s", assignment.model, error)
+            loaded = None
+        if loaded is None:
+            self._failed[identity] = number
         with self._lock:
             self._loading.discard(identity)
             try:
                 self._take(index, self._page.changes()[index])
             except Exception:  # noqa: BLE001 - else nobody would hear of it
-                _log.exception("%s: this worker could not follow", assignment.model)
+                _log.exception("this worker could not follow")
 
     def _say(self, index: int, number: int, preparing: Assignment) -> None:
         failed = self._failed.get((preparing.model, preparing.digest)) == number
@@ -292,7 +295,7 @@ class Manager:
 
     def _kept(self) -> set[Identity]:
         """What is not let go for others: pinned models, and what a swap waits for."""
-        rows = [row for name, row in self._table.items() if name in self._pinned]
-        kept = {(one.model, one.digest) for row in rows for one in replace(row.held, previous=None)}
-        preparing = (row.held.preparing for row in self._table.values())
-        return kept | {(one.model, one.digest) for one in preparing if one}
+        rows = self._table.items()
+        pinned = (replace(row.held, previous=None) for name, row in rows if name in self._pinned)
+        preparing = [row.held.preparing for _, row in rows if row.held.preparing]
+        return {(one.model, one.digest) for held in (*pinned, preparing) for one in held}

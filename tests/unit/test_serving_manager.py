@@ -8,6 +8,7 @@ import threading
 import time
 import weakref
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import cast
 
@@ -182,6 +183,17 @@ def test_whatever_a_load_raises_the_worker_lives_and_says_failed(
     worker = node.born(FakeLoader(broken="B", error=error))
     assert node.page.live_slots()[0].failed[0] == node.page.announced
     assert worker.answers() == (1, "A")
+
+
+def test_a_worker_that_cannot_wait_for_its_turn_says_failed(node: Node) -> None:
+    class NoTurns(FakeLoader):
+        def turn(self, assignment: Assignment) -> AbstractContextManager[None]:
+            raise OSError(28, "No space left on device")
+
+    node.flip(A1)
+    node.say(iris=Held(index=0, current=A1, preparing=B2))
+    node.born(NoTurns())
+    assert node.page.live_slots()[0].failed[0] == node.page.announced
 
 
 def test_a_version_is_loaded_once_however_often_it_comes_back(node: Node) -> None:
