@@ -78,14 +78,12 @@ class Manager:
     ) -> None:
         """Nothing is loaded before `reconcile`; `pinned` models are always loaded ahead."""
         self._page, self._assignments, self._load = page, assignments, load
-        self.slot = slot
-        self._residents = residents or Residents()
+        self.slot, self._residents = slot, residents or Residents()
         self._pinned = frozenset(pinned)
         self._first_uses = FirstUses(most_first_uses)
         self._table: dict[str, _Row] = {}
         self._names: dict[int, str] = {}
-        self._announced = -1
-        self._seen: dict[int, int] = {}
+        self._announced, self._seen = -1, dict[int, int]()
         self._loading: set[Identity] = set()
         self._failed: dict[Identity, int] = {}
         self._lock = threading.RLock()
@@ -244,7 +242,7 @@ class Manager:
             self._loading.discard(identity)
             try:
                 self._take(index, self._page.changes()[index])
-            except Exception:  # noqa: BLE001 - else nobody would hear of it
+            except Exception:  # noqa: BLE001 - nobody would hear of it
                 _log.exception("this worker could not follow")
 
     def _say(self, index: int, number: int, preparing: Assignment) -> None:
@@ -295,7 +293,8 @@ class Manager:
 
     def _kept(self) -> set[Identity]:
         """What is not let go for others: pinned models, and what a swap waits for."""
-        rows = self._table.items()
-        pinned = (replace(row.held, previous=None) for name, row in rows if name in self._pinned)
-        preparing = [row.held.preparing for _, row in rows if row.held.preparing]
-        return {(one.model, one.digest) for held in (*pinned, preparing) for one in held}
+        kept: list[Assignment] = []
+        for name, row in self._table.items():
+            if name in self._pinned or row.held.preparing:
+                kept += replace(row.held, previous=None)
+        return {(one.model, one.digest) for one in kept}

@@ -55,7 +55,10 @@ def main() -> None:
             bootstrap.trial(settings),
             Fetcher(addresses=Addresses.of(settings).open, seconds=settings.fetch_seconds),
         ),
-        status=Status(socket.gethostname(), ledger),
+        # Its own connection: it may wait for a locked ledger while heads are read.
+        status=Status(
+            socket.gethostname(), None if settings.bundle else _opened(settings.ledger_url)
+        ),
         keep_versions=settings.keep_versions,
         fallback=Directory(Path(settings.fallback_dir)) if settings.fallback_dir else None,
         wake=partial(knock, settings.watcher_socket),
