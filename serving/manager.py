@@ -293,8 +293,7 @@ class Manager:
 
     def _kept(self) -> set[Identity]:
         """What is not let go for others: pinned models, and what a swap waits for."""
-        kept: list[Assignment] = []
-        for name, row in self._table.items():
-            if name in self._pinned or row.held.preparing:
-                kept += replace(row.held, previous=None)
+        kept = [row.held.preparing for row in self._table.values() if row.held.preparing]
+        for name in self._pinned & self._table.keys():
+            kept += replace(self._table[name].held, previous=None)
         return {(one.model, one.digest) for one in kept}
