@@ -158,4 +158,4 @@ def test_an_extra_file_beside_the_judged_ones_never_reaches_the_node(
     entry = node.promote(judged)
     assert node.until_serving(entry.key.seq).json["predictions"] == [[7.0]]
     stored = node.home.rglob(f"{judged.digest}/**/*")
-    assert {p.name for p in stored if p.is_file()} == {"manifest.json", "model.onnx"}
+    assert {p.name for p in stored if p.is_file()} == {"manifest.json", "trial.json", "model.onnx"}
