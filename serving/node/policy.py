@@ -16,6 +16,9 @@ from serving.node.aspired import Aspired
 
 _FIRST_BACKOFF_SECONDS = 2.0
 _LAST_BACKOFF_SECONDS = 300.0
+# Of promotions one after the other a few are loaded, then one a second: what is newest by then.
+LOADS_AT_ONCE = 3
+_LOADS_SECONDS = 3.0
 
 
 class Action(Enum):
@@ -39,32 +42,41 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What a node knows of one model; `damaged` says that the store lost what serves."""
+    """What a node knows of one model; `damaged` says that the store lost what serves.
+
+    `loads` is when its last `LOADS_AT_ONCE` loads began, oldest first.
+    """
 
     held: Held
     loading: str | None = None
     ready: frozenset[str] = frozenset()
     refusals: Mapping[str, Refusal] = field(default_factory=dict)
     damaged: bool = False
+    loads: tuple[float, ...] = ()
 
 
 def next_action(snapshot: Snapshot, aspired: Aspired | None, now: float) -> Action:
     """Decide. `ready` are digests in the store that passed their trial on this node."""
     held = snapshot.held
-    if aspired is None:
+    newer = aspired is not None and (held.key is None or _follows(aspired.key, held.key))
+    again = aspired is not None and snapshot.damaged and aspired.assignment == held.current
+    if aspired is None or not (newer or again):
         return Action.NOTHING
-    newer = held.key is None or _follows(aspired.key, held.key)
     if aspired.route is None:
-        return Action.RETIRE if newer else Action.NOTHING
-    if not newer and not (snapshot.damaged and aspired.assignment == held.current):
-        return Action.NOTHING
+        return Action.RETIRE
     refusal = snapshot.refusals.get(aspired.digest)
     if refusal and now < refusal.retry_at:
         return Action.WAIT
     loaded = {a.digest for a in (held.current, held.previous) if a}
     if newer and aspired.digest in loaded | snapshot.ready:
         return Action.FLIP
-    return Action.NOTHING if snapshot.loading == aspired.digest else Action.LOAD
+    if snapshot.loading == aspired.digest:
+        return Action.NOTHING
+    return Action.WAIT if _too_many(snapshot.loads, now) else Action.LOAD
+
+
+def _too_many(loads: tuple[float, ...], now: float) -> bool:
+    return len(loads) >= LOADS_AT_ONCE and now < loads[0] + _LOADS_SECONDS
 
 
 def _follows(key: Key, held: Key) -> bool:

@@ -21,7 +21,7 @@ from serving.assignments import Assignment
 from serving.node.aspired import Aspired, Outlook
 from serving.node.flip import Flipper
 from serving.node.intake import LANES, Intake
-from serving.node.policy import Action, Refusal, Snapshot, next_action, refuse
+from serving.node.policy import LOADS_AT_ONCE, Action, Refusal, Snapshot, next_action, refuse
 from serving.node.status import Status
 
 _log = logging.getLogger("serving.watcher")
@@ -52,6 +52,7 @@ class Watcher:
     _aspired: dict[str, Aspired] = field(default_factory=dict)
     _refusals: dict[str, dict[str, Refusal]] = field(default_factory=dict)
     _ready: set[str] = field(default_factory=set)
+    _loads: dict[str, tuple[float, ...]] = field(default_factory=dict)
     _loading: dict[str, tuple[str, Future[None]]] = field(default_factory=dict)
     _flipping: dict[str, tuple[Aspired, Future[None]]] = field(default_factory=dict)
     _damaged: set[str] = field(default_factory=set)
@@ -117,9 +118,11 @@ class Watcher:
             frozenset(self._ready),
             self._refusals.get(model, {}),
             damaged=aspired.digest in self._damaged,
+            loads=self._loads.get(model, ()),
         )
         action = next_action(snapshot, aspired, now)
         if action is Action.LOAD and loading is None:
+            self._loads[model] = (*self._loads.get(model, ()), now)[-LOADS_AT_ONCE:]
             self._load(aspired)
         elif action is Action.FLIP and aspired.assignment:
             self._flip(aspired, aspired.assignment, now)

@@ -135,6 +135,7 @@ def test_a_full_disk_is_no_verdict_and_has_what_nobody_needs_removed(
     kept = {path.name for path in (watched.home / "store").iterdir()}
     with monkeypatch.context() as full:
         full.setattr(NodeStore, "keep", _no_room)
+        watched.now += 3.0
         watched.head(watched.version(5))
         watched.step()
     held = watched.held()

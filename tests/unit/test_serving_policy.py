@@ -82,6 +82,26 @@ ROWS = {
         C3,
         Action.LOAD,
     ),
+    "of promotions one after the other a few are loaded": (
+        Snapshot(held(A1), loads=(NOW - 2.9, NOW - 1, NOW)),
+        B2,
+        Action.WAIT,
+    ),
+    "and then one a second or so": (
+        Snapshot(held(A1), loads=(NOW - 3, NOW - 1, NOW)),
+        B2,
+        Action.LOAD,
+    ),
+    "a few loads are not too many": (
+        Snapshot(held(A1), loads=(NOW, NOW)),
+        B2,
+        Action.LOAD,
+    ),
+    "many loads are no reason to delay a way back": (
+        Snapshot(held(B2, A1), loads=(NOW, NOW, NOW)),
+        assignment("A", 4),
+        Action.FLIP,
+    ),
     "a refused version waits": (Snapshot(held(A1), refusals=REFUSED_B), B2, Action.WAIT),
     "a refused version waits even where its files are ready": (
         Snapshot(held(A1), ready=frozenset("B"), refusals=REFUSED_B),

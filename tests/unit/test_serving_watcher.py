@@ -129,6 +129,8 @@ def test_of_many_promotions_at_once_a_few_are_loaded_and_the_last_one_wins(
         node.step(wait=False)
     node.trial.gate.set()
     node.step()
+    node.now += 3.0
+    node.step()
     assert node.worker.answers() == (100, node.version(100).digest)
     assert len(node.trial.tried) <= 2, "what was overtaken before its trial is not tried"
 
@@ -157,6 +159,7 @@ def test_versions_that_nothing_needs_leave_the_store_and_those_in_use_never(
     node: WatchedNode,
 ) -> None:
     for number in range(1, 8):
+        node.now += 3.0
         node.head(node.version(number))
         node.step()
     kept = {path.name for path in (node.home / "store").iterdir()}
