@@ -24,6 +24,8 @@ _ROOT = Path(__file__).resolve().parents[1]
 _LAST_WORDS = 400
 # Requests first: a trial takes what time is left, for so long of its time; then a share of its own.
 _IDLE_SHARE = 1 / 3
+# NumPy's algebra starts a thread a processor when it is imported, and each of them spins a while.
+_ONE_THREAD = {"OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,7 +134,7 @@ class SubprocessTrial:
             done = subprocess.run(  # noqa: S603 - our own module, no shell
                 command,
                 cwd=_ROOT,
-                env=bare_environment(),
+                env={**_ONE_THREAD, **bare_environment()},
                 capture_output=True,
                 timeout=seconds,
                 check=False,
