@@ -1,19 +1,21 @@
-"""How our processes make MLflow's client behave: quick to give up, quiet, nobody told of it.
+"""How our processes make the libraries in them behave: quick to give up, quiet, nobody told of it.
 
-Imports no mlflow: it is called before mlflow is. Used by the registry's adapter, by training, and
-by the command that runs MLflow's own server.
+Imports none of them: it is called before MLflow or ONNX Runtime is imported, since both read their
+settings then.
 """
 
 from __future__ import annotations
 
 import os
 
-# MLflow's own defaults retry for minutes and report to its makers; a person's setting still wins.
+# MLflow's own defaults retry for minutes. Both report to their makers, ONNX Runtime (since 1.29, on
+# Linux too) each model that is loaded; a person's setting still wins.
 _MANNERS = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "30",
     "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_DISABLE_TELEMETRY": "true",
+    "ORT_DISABLE_TELEMETRY": "1",
     "GIT_PYTHON_REFRESH": "quiet",
 }
 _CONNECT_SECONDS = 10
@@ -33,6 +35,6 @@ def connect_once(uri: str) -> None:
 
 
 def mind_manners() -> None:
-    """Set how MLflow's client behaves in this process, where the environment does not say."""
+    """Set how libraries behave in this process, where the environment does not say."""
     for name, value in _MANNERS.items():
         os.environ.setdefault(name, value)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from registry.errors import StepFailed
+from registry.manners import mind_manners
 from training.workload import Array
 
 INPUT = "X"
@@ -34,6 +35,7 @@ def convert(model: Any, path: Path, *, features: int) -> None:
 
 def run(path: Path, rows: Array) -> tuple[Array, Array]:
     """Label [n] and probabilities [n, k] of `rows` [n, features] in ONNX Runtime."""
+    mind_manners()
     import onnxruntime  # noqa: PLC0415 - only the package step needs it
 
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
