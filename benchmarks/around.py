@@ -16,6 +16,7 @@ from benchmarks.checker import violations
 from benchmarks.driver import Driver
 from benchmarks.history import Rows
 from benchmarks.load import Load
+from benchmarks.processes import stolen_seconds
 from benchmarks.results import Row
 from benchmarks.versions import Versions, predict
 from benchmarks.windows import APART_SECONDS, Moments, Windows, late_ms, latency_ms
@@ -39,6 +40,7 @@ class Run:
     complaints: tuple[str, ...]
     rate: float
     record: Path
+    stolen_seconds: float
 
     def note(self) -> str:
         """What one has to know to trust its ratio."""
@@ -47,7 +49,8 @@ class Run:
             f"{self.requests:,} requests at {self.rate:.0f}/s, {len(self.complaints)} failed or "
             f"wrong; p50/p99/p99.9 near {_three(near)} ms, quiet {_three(quiet)} ms, while loading "
             f"{_three(self.windows.loading)} ms; client late p99 {late_ms(near, 0.99):.2f} near, "
-            f"{late_ms(quiet, 0.99):.2f} ms quiet"
+            f"{late_ms(quiet, 0.99):.2f} ms quiet; CPU kept back by the machine's host: "
+            f"{self.stolen_seconds:.2f} s"
         )
 
 
@@ -66,10 +69,11 @@ def run(
         settle = 0.0 if rate else _FULL_SETTLE_SECONDS
         rate = rate or _FULL_SHARE * capacity(driver, home)
         load = driver.load(rate, home / "history.bin")
+        stolen = stolen_seconds()
         with load.running():
             time.sleep(_WARM_SECONDS)
             moments = swap_apart(driver, load, range(2, swaps + 2), tell=tell, settle=settle)
-    return recorded(load, moments)
+    return recorded(load, moments, stolen_seconds() - stolen)
 
 
 def swap_apart(
@@ -93,12 +97,12 @@ def swap_apart(
     return moments
 
 
-def recorded(load: Load, moments: Sequence[Moments]) -> Run:
+def recorded(load: Load, moments: Sequence[Moments], stolen: float) -> Run:
     """The run of a load that ended."""
     rows = load.rows()
     wrong = violations(history.observations(rows), ids=load.ids, predict=predict)
     windows = Windows.of(rows, moments)
-    return Run(windows, load.count, tuple(wrong), load.rate, load.record)
+    return Run(windows, load.count, tuple(wrong), load.rate, load.record, stolen)
 
 
 def capacity(driver: Driver, home: Path) -> float:

@@ -15,7 +15,7 @@ from pathlib import Path
 from benchmarks import around
 from benchmarks.around import Run
 from benchmarks.driver import Driver, append
-from benchmarks.processes import cpu_seconds, watcher_pid
+from benchmarks.processes import cpu_seconds, stolen_seconds, watcher_pid
 from benchmarks.results import Row
 from benchmarks.trials import Trials
 from benchmarks.versions import Versions
@@ -51,12 +51,14 @@ def run(
         ready = time.monotonic() - begun
         poll_seconds = _idle_poll(server)
         load = driver.load(rate, home / "history.bin")
+        stolen = stolen_seconds()
         with Trials(server) as trials, load.running():
             fresh = range(models + 1, models + 1 + swaps)
             moments = around.swap_apart(driver, load, fresh, tell=tell)
     spans = [(one.appended, one.every) for one in moments]
+    stolen = stolen_seconds() - stolen
     beyond = tuple(end - begin - trials.seconds(begin, end) for begin, end in spans)
-    return Crowd(models, ready, poll_seconds, around.recorded(load, moments), beyond)
+    return Crowd(models, ready, poll_seconds, around.recorded(load, moments, stolen), beyond)
 
 
 def rows(alone: Sequence[Crowd], many: Sequence[Crowd]) -> list[Row]:

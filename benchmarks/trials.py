@@ -11,11 +11,12 @@ import time
 from types import TracebackType
 from typing import Self
 
-from benchmarks.processes import children, command
+from benchmarks.processes import children, command, descendants
 
 _LOOK_SECONDS = 0.004
 _TRIAL = "serving.trial"
-_PARENTS = ("serving.node", "registry registrar")
+_ZYGOTE = "registry.zygote"  # its children have its name, and last as long as a trial
+_PARENTS = ("serving.node", "registry registrar", _ZYGOTE)
 
 
 class Trials:
@@ -54,11 +55,11 @@ class Trials:
         return sum(max(0.0, min(end, until) - max(begin, since)) for begin, end in seen)
 
     def _look(self) -> None:
-        parents = [p for p in children(self._server) if any(w in command(p) for w in _PARENTS)]
+        parents = [p for p in descendants(self._server) if any(w in command(p) for w in _PARENTS)]
         is_trial: dict[int, bool] = {}
         while not self._stop.wait(_LOOK_SECONDS):
             now = time.monotonic()
-            for pid in (child for parent in parents for child in children(parent)):
+            for pid in {child for parent in parents for child in children(parent)} - set(parents):
                 if not is_trial.get(pid):  # right after its fork it still shows its parent's name
                     is_trial[pid] = _TRIAL in command(pid)
                 if is_trial[pid]:

@@ -11,15 +11,20 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from subprocess import CompletedProcess
 from typing import Any, Protocol, Self
 
 from registry.bundle import Golden, Manifest
 from registry.process import bare_environment
 from registry.signature import Column, Signature, Tensor
+from registry.zygote import Zygote
 
+MODULE = "serving.trial"
+Run = Callable[[Sequence[str], float], CompletedProcess[bytes]]
 _ROOT = Path(__file__).resolve().parents[1]
 _LAST_WORDS = 400
 # Requests first: a trial takes what time is left, for so long of its time; then a share of its own.
@@ -87,13 +92,15 @@ class Trial(Protocol):
 class SubprocessTrial:
     """The real thing: a child with a memory limit, a time limit and, where possible, no network.
 
-    `module` is what the child runs; tests put a child there that crashes as no file could make it.
+    `zygote`, if there is one, makes the children; it must know `MODULE`. `module` is what the child
+    runs otherwise; tests put a child there that crashes as no file could make it.
     """
 
     seconds: float
     memory_mb: int
     engines: tuple[str, ...]
-    module: str = "serving.trial"
+    module: str = MODULE
+    zygote: Zygote | None = None
 
     def run(
         self,
@@ -118,27 +125,18 @@ class SubprocessTrial:
                 encoding="utf-8",
             )
             arguments = [str(root), "--order", str(order), "--report", str(answer)]
-            ended = self._ended("idle", arguments, self.seconds * _IDLE_SHARE)
+            ended = self._ended(self._quietly, arguments, self.seconds * _IDLE_SHARE)
             if ended is _HUNG:  # or this machine had no time to spare
-                ended = self._ended("nice", arguments, self.seconds)
+                ended = self._ended(partial(self._spawned, "nice"), arguments, self.seconds)
             if ended is _HUNG:
                 reason = f"hung: no answer within {self.seconds:g} s"
                 return TrialReport(ok=False, reason=reason)
             return ended or _read(answer)
 
-    def _ended(self, how: str, arguments: Sequence[str], seconds: float) -> TrialReport | None:
+    def _ended(self, run: Run, arguments: Sequence[str], seconds: float) -> TrialReport | None:
         """Run the child; a report only if it could not write one itself."""
-        run = [sys.executable, "-m", "registry.background", how]
-        command = [*run, self.module, *arguments]
         try:
-            done = subprocess.run(  # noqa: S603 - our own module, no shell
-                command,
-                cwd=_ROOT,
-                env={**_ONE_THREAD, **bare_environment()},
-                capture_output=True,
-                timeout=seconds,
-                check=False,
-            )
+            done = run(arguments, seconds)
         except subprocess.TimeoutExpired:
             return _HUNG
         if done.returncode == 0:
@@ -146,6 +144,30 @@ class SubprocessTrial:
         words = done.stderr.decode(errors="replace").strip()[-_LAST_WORDS:]
         how = f"signal {-done.returncode}" if done.returncode < 0 else f"exit {done.returncode}"
         return TrialReport(ok=False, reason=f"crashed ({how}): {words or 'no last words'}")
+
+    def _quietly(self, arguments: Sequence[str], seconds: float) -> CompletedProcess[bytes]:
+        """Only while nobody else wants the processor."""
+        if self.zygote:
+            return self.zygote.run(arguments, seconds)
+        return self._spawned("idle", arguments, seconds)
+
+    def _spawned(
+        self, how: str, arguments: Sequence[str], seconds: float
+    ) -> CompletedProcess[bytes]:
+        run = [sys.executable, "-m", "registry.background", how]
+        return subprocess.run(  # noqa: S603 - our own module, no shell
+            [*run, self.module, *arguments],
+            cwd=_ROOT,
+            env=environment(),
+            capture_output=True,
+            timeout=seconds,
+            check=False,
+        )
+
+
+def environment() -> dict[str, str]:
+    """What a trial's process sees of this one's environment."""
+    return {**_ONE_THREAD, **bare_environment()}
 
 
 def _read(path: Path) -> TrialReport:

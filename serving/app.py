@@ -26,6 +26,7 @@ from serving.answer import Answerer, trusted_id
 from serving.assignments import Assignment, Assignments
 from serving.engines.runner import RunnerEngine, socket_of
 from serving.kinds import Limits
+from serving.leisure import at_leisure
 from serving.manager import Manager
 from serving.page import Page
 from serving.residents import Residents
@@ -37,6 +38,7 @@ from serving.stored import cost_mb_of, manifest_of, root_of
 _log = logging.getLogger(__name__)
 # A worker gives a version up some time before the node would give the worker up.
 _PATIENCE = 0.8
+_LEISURE = 1 / 3
 
 
 @dataclass(frozen=True)
@@ -76,13 +78,18 @@ class StoreLoader:
 
     @contextmanager
     def turn(self, assignment: Assignment) -> Iterator[None]:
-        """One worker of the node prepares a model at a time: the others have the machine."""
-        folder = self.settings.node_dir / "turns"
+        """One worker of the node prepares a model at a time: the others have the machine.
+
+        Their requests come first in this one too, unless that takes too long.
+        """
+        settings = self.settings
+        folder = settings.node_dir / "turns"
         folder.mkdir(parents=True, exist_ok=True)
         name = hashlib.sha256(assignment.model.encode()).hexdigest()[:2]
         with (folder / name).open("w") as turn:
             fcntl.flock(turn, fcntl.LOCK_EX)
-            yield
+            with at_leisure(settings.ready_seconds * _LEISURE):
+                yield
 
     def _runner(self, digest: str, bundle: Bundle) -> RunnerEngine:
         """The engine of a version that is code; its process is started by the host of runners."""

@@ -11,15 +11,19 @@ from pathlib import Path
 from typing import Any, Self
 
 import numpy as np
-import onnxruntime as ort
-from onnxruntime.capi.onnxruntime_pybind11_state import (
+
+from registry.errors import BundleInvalid, SignatureMismatch
+from registry.manners import mind_manners
+from registry.signature import Tensor
+from serving import leisure
+
+mind_manners()
+import onnxruntime as ort  # noqa: E402 - it reads the environment when it is imported
+from onnxruntime.capi.onnxruntime_pybind11_state import (  # noqa: E402
     Fail,
     InvalidArgument,
     RuntimeException,
 )
-
-from registry.errors import BundleInvalid, SignatureMismatch
-from registry.signature import Tensor
 
 _NUMPY_TYPES = {
     "float": "float32",
@@ -66,8 +70,10 @@ class OnnxEngine:
         options.inter_op_num_threads = 1
         options.log_severity_level = _ERRORS_ONLY
         try:
-            session = ort.InferenceSession(
-                str(path), sess_options=options, providers=["CPUExecutionProvider"]
+            session = leisure.compute(
+                lambda: ort.InferenceSession(
+                    str(path), sess_options=options, providers=["CPUExecutionProvider"]
+                )
             )
         except Exception as error:  # ONNX Runtime has a class an error code and no common base
             raise BundleInvalid(

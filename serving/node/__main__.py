@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import signal
 import socket
 import threading
@@ -10,7 +11,7 @@ from collections.abc import Callable
 from functools import cache, partial
 from pathlib import Path
 
-from registry import bootstrap, log, process
+from registry import bootstrap, log, process, trial
 from registry.client import MlflowRegistry, RegistryClient
 from registry.ledger import Ledger
 from registry.listener import Listener
@@ -18,6 +19,7 @@ from registry.nudge import Bell, knock
 from registry.selector import Selector
 from registry.settings import Settings
 from registry.sql_ledger import SqlLedger
+from registry.zygote import Zygote
 from serving import metrics
 from serving.node.aspired import Outlook
 from serving.node.directory import Directory
@@ -45,6 +47,8 @@ def main() -> None:
     page = Page(settings.page_path)
     bell = Bell(settings.watcher_socket)
     flipper = take_up(settings, page)
+    zygote = Zygote(trial.MODULE, _engines(settings), trial.environment())
+    zygote.start()
     ledger = None if settings.bundle else _opened(settings.ledger_url)
     follower = _follower(settings, flipper)
     watcher = Watcher(
@@ -52,7 +56,7 @@ def main() -> None:
         flipper=flipper,
         intake=Intake(
             NodeStore(settings.store_dir),
-            bootstrap.trial(settings),
+            dataclasses.replace(bootstrap.trial(settings), zygote=zygote),
             Fetcher(addresses=Addresses.of(settings).open, seconds=settings.fetch_seconds),
         ),
         # Its own connection: it may wait for a locked ledger while heads are read.
@@ -79,6 +83,12 @@ def main() -> None:
     listener.close()
     follower.close()
     watcher.close()
+    zygote.close()
+
+
+def _engines(settings: Settings) -> list[str]:
+    """What a trial imports of the engines, but for MLflow: that would be in every trial."""
+    return [f"serving.engines.{name}" for name in settings.engines]
 
 
 def _outlooks(

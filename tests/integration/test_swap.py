@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import time
@@ -53,6 +54,26 @@ def swapped(node: Node, load: Load, to: Route) -> None:
 def found(load: Load, ids: list[str] | None = None) -> list[str]:
     rows = history.observations(load.rows())
     return violations(rows, ids=load.ids if ids is None else ids, predict=predict)
+
+
+def test_what_a_worker_computes_for_a_new_version_gives_way_to_requests(
+    node: Node, tmp_path: Path
+) -> None:
+    slow = Versions(tmp_path / "slow", burn_products=300).route(2)
+    workers = node.worker_pids()
+    seen: set[int] = set()
+
+    def given_way() -> set[int]:
+        for pid in workers - seen:
+            for thread in Path(f"/proc/{pid}/task").iterdir():
+                with contextlib.suppress(ProcessLookupError):
+                    if os.sched_getscheduler(int(thread.name)) == os.SCHED_IDLE:
+                        seen.add(pid)
+        return workers - seen
+
+    node.promote(slow)
+    node.until(lambda: not given_way(), "each worker loads on a thread that gives way")
+    node.until_serving(2)
 
 
 def test_nobody_notices_six_swaps_and_rollbacks_under_load(

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 
-from registry.trial import SubprocessTrial
+from registry.trial import SubprocessTrial, environment
+from registry.zygote import Zygote
 from tests.servingfakes import models
 from tests.servingfakes.bad_child import BEHAVIOURS
 from tests.servingfakes.node import ROOT
@@ -38,6 +39,18 @@ _ALLOCATE = "import mmap; mmap.mmap(-1, 3 * 2**30)"  # address space, without to
 
 
 NO_TIME = "finds_no_time_left"
+CHILD = "tests.servingfakes.bad_child"
+
+
+@pytest.fixture(params=["spawned", "forked"])
+def zygote(request: pytest.FixtureRequest) -> Iterator[Zygote | None]:
+    """Who makes the child: nobody (a new interpreter does), or a zygote as a node has one."""
+    if request.param == "spawned":
+        yield None
+        return
+    made = Zygote(CHILD, (), environment())
+    yield made
+    made.close()
 
 
 def test_every_ending_of_the_stand_in_is_tried() -> None:
@@ -45,11 +58,11 @@ def test_every_ending_of_the_stand_in_is_tried() -> None:
 
 
 def test_a_trial_takes_only_time_that_is_left_until_there_is_none_for_too_long(
-    tmp_path: Path,
+    tmp_path: Path, zygote: Zygote | None
 ) -> None:
     """Else a node whose workers are always busy would never swap."""
     trial = SubprocessTrial(
-        seconds=9, memory_mb=2048, engines=("onnx",), module="tests.servingfakes.bad_child"
+        seconds=9, memory_mb=2048, engines=("onnx",), module=CHILD, zygote=zygote
     )
     report = trial.run(folder(tmp_path / NO_TIME, b""))
     assert (report.ok, report.latency_ms) == (True, 10.0), "nice 10, after 3 s without an end"
@@ -57,13 +70,14 @@ def test_a_trial_takes_only_time_that_is_left_until_there_is_none_for_too_long(
 
 @pytest.mark.parametrize(("does", "reason"), ENDINGS.items(), ids=ENDINGS)
 def test_a_child_that_ends_badly_is_a_report_with_a_reason(
-    tmp_path: Path, does: str, reason: str
+    tmp_path: Path, does: str, reason: str, zygote: Zygote | None
 ) -> None:
     trial = SubprocessTrial(
         seconds=2 if does == "hangs" else 60,
         memory_mb=2048,
         engines=("onnx",),
-        module="tests.servingfakes.bad_child",
+        module=CHILD,
+        zygote=zygote,
     )
     report = trial.run(folder(tmp_path / does, b""))
     assert (report.ok, reason in report.reason) == (False, True), report.reason

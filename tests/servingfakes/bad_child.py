@@ -12,53 +12,60 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 
-def _segfault() -> None:
+def _segfault(_report: Path) -> None:
     signal.signal(signal.SIGSEGV, signal.SIG_DFL)
     ctypes.string_at(0)
 
 
-def _killed() -> None:
+def _killed(_report: Path) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def _says_nothing() -> None:
+def _says_nothing(_report: Path) -> None:
     sys.exit(0)
 
 
-def _exits() -> None:
+def _exits(_report: Path) -> None:
     sys.exit("the model wanted to leave")
 
 
-def _hangs() -> None:
+def _hangs(_report: Path) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     while True:
         time.sleep(60)
 
 
-def _half_a_report() -> None:
-    Path(sys.argv[-1]).write_text('{"ok": tr', encoding="utf-8")
+def _half_a_report(report: Path) -> None:
+    report.write_text('{"ok": tr', encoding="utf-8")
 
 
-def _another_form() -> None:
-    Path(sys.argv[-1]).write_text(json.dumps({"ok": True, "weight": 1}), encoding="utf-8")
+def _another_form(report: Path) -> None:
+    report.write_text(json.dumps({"ok": True, "weight": 1}), encoding="utf-8")
 
 
-def _finds_no_time_left() -> None:
+def _finds_no_time_left(report: Path) -> None:
     """As a good version does where requests take all of the machine."""
     if os.sched_getscheduler(0) == os.SCHED_IDLE:
         time.sleep(60)
-    Path(sys.argv[-1]).write_text(json.dumps({"ok": True, "latency_ms": float(os.nice(0))}))
+    report.write_text(json.dumps({"ok": True, "latency_ms": float(os.nice(0))}))
 
 
-BEHAVIOURS: Mapping[str, Callable[[], None]] = {
+BEHAVIOURS: Mapping[str, Callable[[Path], None]] = {
     name.removeprefix("_"): does
     for name, does in list(globals().items())
     if callable(does) and name.startswith("_") and not name.startswith("__")
 }
 
+
+def main(arguments: Sequence[str]) -> int:
+    """Do it; 0 if this process survives."""
+    BEHAVIOURS[Path(arguments[0]).name](Path(arguments[-1]))
+    return 0
+
+
 if __name__ == "__main__":
-    BEHAVIOURS[Path(sys.argv[1]).name]()
+    raise SystemExit(main(sys.argv[1:]))

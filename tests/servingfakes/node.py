@@ -144,6 +144,13 @@ class Node:
         assert isinstance(reply, Reply)
         return reply
 
+    def until_well(self, *, model: str = "iris") -> Any:
+        """Wait until a model is not degraded, and show it: that is said just after it answers."""
+        return self.until(
+            lambda: not (r := self.ask("GET", f"/models/{model}").json)["degraded"] and r,
+            f"{model} is not degraded",
+        )
+
     def log(self) -> str:
         return (self.home / "server.log").read_text(encoding="utf-8", errors="replace")
 
