@@ -16,8 +16,9 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from registry.bundle import refuse_links
 from registry.errors import BundleInvalid, StepFailed, UnknownName, Unreachable
+from registry.first_contact import connect_once
 from registry.ledger import Snapshot
-from registry.manners import connect_once, mind_manners
+from registry.manners import mind_manners
 from registry.model_version import ModelVersion, Stage
 
 if TYPE_CHECKING:

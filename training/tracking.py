@@ -29,7 +29,8 @@ import pandas as pd
 
 from registry.client import reaching
 from registry.errors import UsageError
-from registry.manners import connect_once, mind_manners
+from registry.first_contact import connect_once
+from registry.manners import mind_manners
 from registry.settings import Settings
 
 P = ParamSpec("P")
