@@ -25,7 +25,7 @@ from registry.settings import Settings
 
 _WARM_SECONDS = 3.0
 _CAPACITY_SECONDS = 4.0
-_SLOW_SECONDS = 120.0
+_SLOW_SECONDS = 300.0  # full workers leave a load little
 _UNLIMITED = 1e9
 _FULL_SHARE = 0.7
 _FULL_SETTLE_SECONDS = 20.0  # full workers have little left to catch up with
