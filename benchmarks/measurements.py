@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from benchmarks import around, click, convergence, history, many, steady
+from benchmarks import around, click, control, convergence, history, many, steady
 from benchmarks.around import Run
 from benchmarks.many import Crowd
 from benchmarks.results import Row, Section
@@ -111,6 +111,23 @@ def burning(bench: Bench, *, full: bool) -> Section:
     return _around(bench, name, rows, runs, *notes)
 
 
+def controlled(bench: Bench) -> Section:
+    """What a load that burns does to requests, where the server has no part in it."""
+    products = around.burn_products(bench.scratch / "control", seconds=_SLOW_SECONDS)
+    runs = [
+        control.run(
+            bench.scratch / f"control-{n}",
+            products=products,
+            times=_few(bench),
+            rate=bench.rate,
+            tell=bench.telling(f"run {n + 1} of {bench.runs}"),
+        )
+        for n in range(bench.runs)
+    ]
+    note = f"no swap: {products} products in a process of its own, SCHED_IDLE; compare burning"
+    return _around(bench, "control", control.rows(runs), runs, note)
+
+
 def converging(bench: Bench) -> Section:
     """Entry to every worker."""
     home = bench.scratch / "converging"
@@ -204,6 +221,7 @@ MEASUREMENTS: Mapping[str, Callable[[Bench], Section]] = {
     "sleeping": sleeping,
     "burning": partial(burning, full=False),
     "burning-full": partial(burning, full=True),
+    "control": controlled,
     "crowd": crowd,
     "clicking": clicking,
 }
