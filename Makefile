@@ -2,13 +2,16 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PY = .venv/bin/python
 .DEFAULT_GOAL = help
-.PHONY: help setup lock demo train promote rollback retire status history verify serve mlflow test lint format bench bench-swap nightly clean
+.PHONY: help setup clients lock demo train promote rollback retire status history verify serve mlflow test lint format bench bench-swap nightly clean
 
 help:  ## list these verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup:  ## build .venv from the hashed lock (GROUP=dev); nothing to do is quick
 	@$(PYTHON) infra/environment.py $(or $(GROUP),dev)
+
+clients:  ## an environment with other people's clients, for the tests of the protocols
+	@$(PYTHON) infra/environment.py clients
 
 lock:  ## resolve all dependency groups again and write locks/
 	@$(PYTHON) infra/lock.py
@@ -43,7 +46,7 @@ serve: setup  ## serve the Production versions, and follow them
 mlflow: setup  ## MLflow's own UI on the same registry: PORT=5000
 	@exec $(PY) -m registry mlflow --port $(or $(PORT),5000)
 
-test: setup  ## all tests
+test: setup clients  ## all tests
 	@$(PY) -m pytest $(ARGS)
 
 lint: setup  ## style, types, layers: what CI checks

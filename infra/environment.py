@@ -1,5 +1,7 @@
 """Builds `.venv` from the hashed lock, and does nothing when nothing changed.
 
+Groups that cannot live with the others' versions have an environment of their own below `var/`.
+
 Run by `make setup` with any Python 3.11; needs only the standard library. uv is installed with pip
 into a corner of `.venv` if the machine has none.
 """
@@ -16,13 +18,12 @@ import venv
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-VENV = ROOT / ".venv"
-STAMP = VENV / "installed"
+APART = ("clients",)
 WANTED = (3, 11)
 
 
 def main(group: str = "dev") -> int:
-    """Make `.venv` hold exactly what `locks/<group>.txt` names; 2 if that cannot be."""
+    """Make the environment hold exactly what `locks/<group>.txt` names; 2 if that cannot be."""
     if sys.version_info[:2] != WANTED:
         have = ".".join(map(str, sys.version_info[:2]))
         sys.stderr.write(f"Python 3.11 is needed, this is {have}: make setup PYTHON=python3.11\n")
@@ -32,29 +33,33 @@ def main(group: str = "dev") -> int:
         known = ", ".join(sorted(path.stem for path in lock.parent.glob("*.txt")))
         sys.stderr.write(f"unknown group {group!r}; there is: {known}\n")
         return 2
+    home = ROOT / "var" / "environments" / group if group in APART else ROOT / ".venv"
+    stamp = home / "installed"
     wanted = [sys.version, hashlib.sha256(lock.read_bytes()).hexdigest()]
-    found = json.loads(STAMP.read_text(encoding="utf-8")) if STAMP.is_file() else ["", ""]
+    found = json.loads(stamp.read_text(encoding="utf-8")) if stamp.is_file() else ["", ""]
     if found == wanted:
         return 0
-    sys.stderr.write(f"installing {lock.relative_to(ROOT)} into .venv …\n")
-    STAMP.unlink(missing_ok=True)
+    sys.stderr.write(f"installing {lock.relative_to(ROOT)} into {home.relative_to(ROOT)} …\n")
+    stamp.unlink(missing_ok=True)
     if found[0] != sys.version:
-        venv.create(VENV, clear=True)
-    python = VENV / "bin" / "python"
-    command = [_uv(), "pip", "sync", "--compile-bytecode", "--require-hashes", "-p", str(python)]
+        venv.create(home, clear=True)
+    python = home / "bin" / "python"
+    sync = [_uv(home), "pip", "sync", "--compile-bytecode", "--require-hashes"]
     # Everything is named and hashed in the lock; where it comes from is the machine's business.
-    done = subprocess.run([*command, str(lock)], cwd=ROOT, check=False)  # noqa: S603 - our own list
+    done = subprocess.run(  # noqa: S603 - our own list
+        [*sync, "-p", str(python), str(lock)], cwd=ROOT, check=False
+    )
     if done.returncode == 0:
-        STAMP.write_text(json.dumps(wanted), encoding="utf-8")
+        stamp.write_text(json.dumps(wanted), encoding="utf-8")
     return done.returncode
 
 
-def _uv() -> str:
+def _uv(home: Path) -> str:
     """The machine's uv, or one of our own."""
     found = shutil.which("uv")
     if found:
         return found
-    corner = VENV / "uv"
+    corner = home / "uv"
     own = corner / "bin" / "uv"
     if not own.exists():
         subprocess.run(  # noqa: S603 - our own list

@@ -1,5 +1,7 @@
 """Resolves all dependency groups together and writes one hashed lock a group. Run by `make lock`.
 
+A group that cannot live with the others' versions is resolved by itself.
+
 No lock names an index: where packages come from is the machine's business.
 """
 
@@ -11,10 +13,14 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 GROUPS = ("serving", "node", "training", "tensorflow", "dev")
+APART = ("clients",)
 
 
 def main() -> None:
     """Write `locks/*.txt`; every group gets the versions of the one common resolution."""
+    for group in APART:
+        lock = ROOT / "locks" / f"{group}.txt"
+        _compile([f"--group={group}"], lock, "--no-annotate", "--generate-hashes")
     with tempfile.TemporaryDirectory() as scratch:
         common = Path(scratch, "common.txt")
         _compile([f"--group={group}" for group in GROUPS], common, "--no-annotate")

@@ -74,6 +74,12 @@ class Column:
     type: str
     required: bool = True
 
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The NumPy type of its values."""
+        dtype: np.dtype[Any] = np.dtype(_DTYPES[self.type])
+        return dtype
+
     def array(self, values: Sequence[object], *, field: str = "") -> Array:
         """`values` (length n) as an array of shape [n]; a wrong value is named by its row."""
         field = field or self.name

@@ -1,7 +1,7 @@
 """One function answers a prediction request, whatever protocol and server it came through.
 
-Bytes in, status, headers and bytes out. Routes are thin around it. It can reach neither the
-registry, nor a database, nor the disk.
+Bytes in, status, headers and bytes out, in one of the protocols. Routes are thin around it. It can
+reach neither the registry, nor a database, nor the disk.
 """
 
 from __future__ import annotations
@@ -10,27 +10,17 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Final
 
-import orjson
-
-from registry.errors import (
-    MalformedRequest,
-    RequestTooLarge,
-    UnsupportedMediaType,
-)
+from registry.errors import MalformedRequest, RequestTooLarge, UnknownModel
 from serving import metrics, problems
-from serving.manager import Manager, Serving
+from serving.assignments import Assignment
+from serving.manager import Manager
+from serving.protocols import Answered, Header, Protocol, Question
 
 _log = logging.getLogger(__name__)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
-_MAX_DEPTH = 100
-_DUMP: Final = orjson.OPT_SERIALIZE_NUMPY
-_UTF8_JSON: Final = re.compile(
-    r'application/(?:[\w.+-]+\+)?json\s*(?:;\s*charset="?utf-?8"?\s*)?', re.IGNORECASE
-)
 
 
 @dataclass(frozen=True)
@@ -53,35 +43,63 @@ class Answerer:
 
     def answer(
         self,
+        protocol: Protocol,
         model: str | None,
         body: bytes,
-        content_type: str | None,
+        header: Header,
         *,
-        request_id: str | None = None,
+        version: str | None = None,
     ) -> Answer:
-        """Answer a JSON request for `model`; None leaves the choice to the body or the default."""
-        return self._guarded(model, request_id, lambda: self._parsed(body, content_type))
+        """Answer a request for `model`; None leaves the choice to the body or the default.
 
-    def answer_object(
-        self, model: str, body: Mapping[str, Any], *, request_id: str | None = None
+        `version`, if said, must be the one that answers.
+        """
+
+        def read() -> Question:
+            if len(body) > self._max_body_bytes:
+                raise RequestTooLarge(f"body: {len(body)} bytes, at most {self._max_body_bytes}")
+            return protocol.read(body, header)
+
+        return self._guarded(protocol, model, version, header, read)
+
+    def answer_question(
+        self, protocol: Protocol, model: str, question: Question, header: Header
     ) -> Answer:
-        """The same for a request that is not JSON text, such as a query string's."""
-        return self._guarded(model, request_id, lambda: body)
+        """The same for a question that has no body, such as a query string's."""
+        return self._guarded(protocol, model, None, header, lambda: question)
 
-    def _guarded(self, model: str | None, request_id: str | None, parse: Any) -> Answer:
-        """Answer, or turn whatever went wrong into a problem document; count both."""
+    def _guarded(
+        self,
+        protocol: Protocol,
+        model: str | None,
+        version: str | None,
+        header: Header,
+        read: Callable[[], Question],
+    ) -> Answer:
+        """Answer, or turn whatever went wrong into a refusal; count both."""
         begun = time.perf_counter()
-        identity = trusted_id(request_id)
+        identity = trusted_id(header("X-Request-Id"))
         labels = ("", "")
         headers: dict[str, str] = {}
         try:
-            name, body = self._named(model, parse())
-            with self._manager.acquire(name) as serving:
-                labels = (name, str(serving.assignment.version))
-                headers = self._headers(serving)
-                result = serving.servable.predict(body)
-            answer = self._encoded(serving, result, {**headers, "X-Request-Id": identity})
-        except Exception as error:  # noqa: BLE001 - every failure becomes a document
+            question = read()
+            with self._manager.acquire(self._named(model, question.model)) as serving:
+                assignment, servable = serving.assignment, serving.servable
+                labels = (assignment.model, str(assignment.version))
+                headers = self._headers(assignment)
+                require_version(assignment, version)
+                result = servable.predict(question.body(servable))
+            answered = Answered(
+                model=labels[0],
+                version=labels[1],
+                prediction_id=str(uuid.uuid4()),
+                servable=servable,
+                result=result,
+            )
+            metrics.PREDICTIONS.labels(labels[0]).inc(len(result["predictions"]))
+            more, encoded = question.encode(answered)
+            answer = Answer(200, {**headers, "X-Request-Id": identity, **more}, encoded)
+        except Exception as error:  # noqa: BLE001 - every failure becomes a refusal
             found = problems.problem(error, request_id=identity)
             if found.status >= 500:
                 _log.warning(
@@ -94,28 +112,13 @@ class Answerer:
                         "version": labels[1],
                     },
                 )
-            answer = Answer(found.status.value, {**headers, **found.headers}, found.body)
+            status, more, encoded = protocol.refuse(found)
+            answer = Answer(status, {**headers, **more}, encoded)
         metrics.REQUESTS.labels(labels[0], str(answer.status)).inc()
         metrics.REQUEST_SECONDS.labels(labels[0]).observe(time.perf_counter() - begun)
         return answer
 
-    def _encoded(
-        self, serving: Serving, result: Mapping[str, Any], headers: Mapping[str, str]
-    ) -> Answer:
-        assignment = serving.assignment
-        metrics.PREDICTIONS.labels(assignment.model).inc(len(result["predictions"]))
-        body = {
-            "model": assignment.model,
-            "version": str(assignment.version),
-            "prediction_id": str(uuid.uuid4()),
-            **result,
-        }
-        return Answer(
-            200, {**headers, "Content-Type": "application/json"}, orjson.dumps(body, option=_DUMP)
-        )
-
-    def _headers(self, serving: Serving) -> dict[str, str]:
-        assignment = serving.assignment
+    def _headers(self, assignment: Assignment) -> dict[str, str]:
         seq = {"X-Model-Seq": str(assignment.key.seq)} if assignment.in_ledger else {}
         return {
             "X-Model-Name": assignment.model,
@@ -124,60 +127,31 @@ class Answerer:
             "X-Worker": str(self._manager.slot),
         }
 
-    def _parsed(self, body: bytes, content_type: str | None) -> Mapping[str, Any]:
-        """The JSON object in `body`: strict, UTF-8, at most 100 deep."""
-        if len(body) > self._max_body_bytes:
-            raise RequestTooLarge(f"body: {len(body)} bytes, at most {self._max_body_bytes}")
-        if not content_type or not _UTF8_JSON.fullmatch(content_type):
-            raise UnsupportedMediaType(
-                f"Content-Type: expected application/json, got {content_type or 'none'}; "
-                "with curl add -H 'Content-Type: application/json'"
-            )
-        try:
-            parsed = orjson.loads(body)
-        except orjson.JSONDecodeError as error:
-            raise MalformedRequest(f"body: not JSON: {error}") from error
-        if not isinstance(parsed, dict):
-            raise MalformedRequest(f"body: expected an object, got {type(parsed).__name__}")
-        if body.count(b"[") + body.count(b"{") > _MAX_DEPTH and _too_deep(parsed):
-            raise MalformedRequest(f"body: nested deeper than {_MAX_DEPTH}")
-        return parsed
-
-    def _named(self, model: str | None, body: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]]:
-        """Which model is meant, and the body without its name."""
-        if model is not None:
-            return model, body
-        if "model" in body:
-            name = body["model"]
-            if not isinstance(name, str):
-                raise MalformedRequest("model: expected a name as text")
-            return name, {key: value for key, value in body.items() if key != "model"}
+    def _named(self, model: str | None, said: str | None) -> str:
+        """Which model is meant: by the path, by the body, or by there being only one."""
+        if model is not None and said not in (None, model):
+            raise MalformedRequest(f"model: expected {model!r} as in the path, got {said!r}")
+        if model is not None or said is not None:
+            return model or said or ""
         served = list(self._manager.models())
         if self._default_model or len(served) == 1:
-            return self._default_model or served[0], body
+            return self._default_model or served[0]
         if not served:
-            return "", body
+            return ""
         raise MalformedRequest(
             f'several models are served: post to /models/<name>/predict, or say "model"; there is: '
             f"{', '.join(sorted(served))}"
         )
 
 
+def require_version(assignment: Assignment, version: str | None) -> None:
+    """Raise UnknownModel if another version is meant than the one that serves."""
+    if version not in (None, str(assignment.version)):
+        raise UnknownModel(
+            f"{assignment.model}: version {version} is not served here, {assignment.version} is"
+        )
+
+
 def trusted_id(given: str | None) -> str:
     """The client's request id if it has the agreed form, else one of ours."""
     return given if given and _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
-
-
-def _too_deep(value: Any) -> bool:
-    """Whether anything in `value` is nested deeper than allowed; walks level by level."""
-    level = [value]
-    for _ in range(_MAX_DEPTH):
-        level = [
-            child
-            for item in level
-            for child in (item.values() if isinstance(item, dict) else item)
-            if isinstance(child, (dict, list))
-        ]
-        if not level:
-            return False
-    return True

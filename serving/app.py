@@ -30,8 +30,8 @@ from serving.leisure import at_leisure
 from serving.manager import Manager
 from serving.page import Page
 from serving.residents import Residents
-from serving.routes import models, operations, predict
-from serving.routes.parts import EXTENSION, Parts
+from serving.routes import mlflow, models, operations, predict, v2
+from serving.routes.parts import EXTENSION, Parts, refused
 from serving.servable import Servable
 from serving.stored import cost_mb_of, manifest_of, root_of
 
@@ -39,6 +39,13 @@ _log = logging.getLogger(__name__)
 # A worker gives a version up some time before the node would give the worker up.
 _PATIENCE = 0.8
 _LEISURE = 1 / 3
+BLUEPRINTS = (
+    predict.blueprint,
+    mlflow.blueprint,
+    v2.blueprint,
+    models.blueprint,
+    operations.blueprint,
+)
 
 
 @dataclass(frozen=True)
@@ -134,7 +141,7 @@ def create_app(settings: Settings | None = None, *, manager: Manager | None = No
         max_body_bytes=settings.max_body_bytes,
     )
     app.extensions[EXTENSION] = Parts(settings, manager, answerer)
-    for blueprint in (predict.blueprint, models.blueprint, operations.blueprint):
+    for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
     app.register_error_handler(HTTPException, _http_problem)
     app.register_error_handler(Exception, _server_problem)
@@ -143,12 +150,9 @@ def create_app(settings: Settings | None = None, *, manager: Manager | None = No
 
 def _http_problem(error: HTTPException) -> Response:
     """Flask's own refusals (no such path, no such method, too large) as problem documents."""
-    found = problems.document(
-        HTTPStatus(error.code or 500),
-        error.description or "",
-        request_id=trusted_id(request.headers.get("X-Request-Id")),
-    )
-    response = Response(found.body, found.status.value, dict(found.headers))
+    identity = trusted_id(request.headers.get("X-Request-Id"))
+    status = HTTPStatus(error.code or 500)
+    response = refused(problems.Problem(status, error.description or "", identity))
     for name, value in error.get_headers():
         if name == "Allow":
             response.headers[name] = value
@@ -159,5 +163,4 @@ def _server_problem(error: Exception) -> Response:
     """Anything unexpected in a route outside the hot path."""
     identity = trusted_id(request.headers.get("X-Request-Id"))
     current_app.logger.error("a route failed", exc_info=error, extra={"request_id": identity})
-    found = problems.problem(error, request_id=identity)
-    return Response(found.body, found.status.value, dict(found.headers))
+    return refused(problems.problem(error, request_id=identity))

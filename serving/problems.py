@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Final
 
@@ -37,15 +37,37 @@ _STATUS: Final[Mapping[type[BatonError], HTTPStatus]] = {
 
 @dataclass(frozen=True)
 class Problem:
-    """A refusal, ready to be sent."""
+    """A refusal, in nobody's protocol yet; `extra` are members of its document."""
 
     status: HTTPStatus
-    headers: Mapping[str, str]
-    body: bytes
+    detail: str
+    request_id: str
+    extra: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """What it says in headers, whatever the protocol."""
+        headers = {"X-Request-Id": self.request_id}
+        if self.status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
+            headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+        return headers
+
+    def document(self) -> bytes:
+        """The problem document, of type `CONTENT_TYPE`."""
+        return orjson.dumps(
+            {
+                "type": "about:blank",
+                "title": self.status.phrase,
+                "status": self.status.value,
+                "detail": self.detail,
+                "request_id": self.request_id,
+                **self.extra,
+            }
+        )
 
 
 def problem(error: BaseException, *, request_id: str) -> Problem:
-    """The document for an error; what is not the client's fault says nothing about its cause."""
+    """The refusal for an error; what is not the client's fault says nothing about its cause."""
     status = next(
         (status for kind, status in _STATUS.items() if isinstance(error, kind)),
         HTTPStatus.INTERNAL_SERVER_ERROR,
@@ -55,20 +77,4 @@ def problem(error: BaseException, *, request_id: str) -> Problem:
     extra: dict[str, Any] = {}
     if isinstance(error, SignatureMismatch):
         extra = {"field": error.field, "expected": error.expected, "got": error.got}
-    return document(status, detail, request_id=request_id, **extra)
-
-
-def document(status: HTTPStatus, detail: str, *, request_id: str, **extra: Any) -> Problem:
-    """A problem document with the given status; `extra` are members of its own."""
-    body = {
-        "type": "about:blank",
-        "title": status.phrase,
-        "status": status.value,
-        "detail": detail,
-        "request_id": request_id,
-        **extra,
-    }
-    headers = {"Content-Type": CONTENT_TYPE, "X-Request-Id": request_id}
-    if status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
-        headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
-    return Problem(status, headers, orjson.dumps(body))
+    return Problem(status, detail, request_id, extra)

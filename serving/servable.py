@@ -55,6 +55,14 @@ class Servable:
         """Answer one request; raises RequestError for the client's mistakes, NotFinite."""
         return self._kind.predict(body)
 
+    def tensors(self, answer: Mapping[str, Any]) -> Mapping[str, Any]:
+        """One of its answers as named arrays, or lists that can become arrays."""
+        return self._kind.tensors(answer)
+
+    def example(self) -> Mapping[str, Any]:
+        """A request that it is known to answer."""
+        return self.golden.examples[0]["request"] if self.golden else self.synthetic()
+
     def repeat(self, body: Mapping[str, Any]) -> None:
         """Ask the rows of `body` twice over; raises WrongShape if not all are answered."""
         self._kind.repeat(body)
@@ -66,7 +74,7 @@ class Servable:
     def warm(self) -> float:
         """Answer the golden examples, twice; returns the largest error. Raises TrialFailed."""
         if self.golden is None:
-            self.predict(self.synthetic())
+            self.predict(self.example())
             return 0.0
         self.check(self.golden)
         return self.check(self.golden)

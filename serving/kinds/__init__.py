@@ -37,6 +37,9 @@ class Kind(Protocol):
     def predict(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Answer one request's JSON object with `{"predictions": …}` and what belongs to it."""
 
+    def tensors(self, answer: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What `predict` answered, as one array (or list) an output, by name."""
+
     def repeat(self, body: Mapping[str, Any]) -> None:
         """Ask the rows of `body` twice over in one request; raises WrongShape as `predict` does."""
 

@@ -96,6 +96,11 @@ class Forecast:
         rows = zip(*columns.values(), strict=True)
         return {"predictions": [dict(zip(columns, row, strict=True)) for row in rows]}
 
+    def tensors(self, answer: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Dates and forecasts, one column each."""
+        rows = answer["predictions"]
+        return {name: [row[name] for row in rows] for name in rows[0]}
+
     def repeat(self, body: Mapping[str, object]) -> None:
         """Dates are asked for once each, and the engine's shapes are our own: nothing to try."""
 

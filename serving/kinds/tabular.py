@@ -8,21 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import Any, Protocol, TypeGuard
+from typing import Any, Protocol
 
 import numpy as np
 
 from registry.errors import (
     BundleInvalid,
-    MalformedRequest,
     RequestTooLarge,
     SignatureMismatch,
     WrongShape,
 )
 from registry.signature import Array, Column, Signature, Tensor, describe, narrowed
+from serving.kinds import envelopes
 from serving.kinds.finite import refuse_non_finite
-
-FORMS = ("dataframe_split", "dataframe_records", "inputs", "instances")
 
 
 class TabularEngine(Protocol):
@@ -58,6 +56,10 @@ class Tabular:
         feed, rows = self._fed(body)
         return self._encode(self._engine.run(feed), rows)
 
+    def tensors(self, answer: Mapping[str, Any]) -> Mapping[str, Any]:
+        """The graph's outputs by their names."""
+        return {self._engine.outputs[0]: answer["predictions"], **answer.get("outputs", {})}
+
     def repeat(self, body: Mapping[str, Any]) -> None:
         """Ask every row twice in one request: one alone hides a graph that always answers one."""
         feed, rows = self._fed(body)
@@ -75,13 +77,13 @@ class Tabular:
 
     def _fed(self, body: Mapping[str, Any]) -> tuple[dict[str, Array], int | None]:
         """What the graph is fed, and how many rows; None where their number is fixed."""
-        form = _form(body)
+        form = envelopes.form(body)
         read = self._columnar if self._columns else self._tensors
         return read(form, body[form])
 
     def _columnar(self, form: str, value: Any) -> tuple[dict[str, Array], int | None]:
         """One array a column, as the graph wants them."""
-        names, columns, rows = _table(form, value, self._order)
+        names, columns, rows = envelopes.table(form, value, self._order)
         self._check_rows(form, rows)
         for name in names:
             if name not in self._columns:
@@ -107,9 +109,9 @@ class Tabular:
         """One array a tensor: by name, or the only one."""
         tensors = self.signature.tensors
         if form == "dataframe_split":
-            value = _mapping(form, value).get("data")
+            value = envelopes.mapping(form, value).get("data")
         elif isinstance(value, list) and value and isinstance(value[0], dict):
-            names, columns, _ = _by_record(form, value)
+            names, columns, _ = envelopes.by_record(form, value)
             value = dict(zip(names, columns, strict=True))
         if not isinstance(value, dict):
             if len(tensors) != 1:
@@ -157,91 +159,8 @@ class Tabular:
         return answer
 
 
-def _form(body: Mapping[str, Any]) -> str:
-    """The one envelope of a request."""
-    forms = [key for key in body if key in FORMS]
-    unknown = [key for key in body if key not in FORMS and key != "params"]
-    if len(forms) != 1:
-        got = " and ".join(forms) or (f"only {', '.join(unknown)}" if unknown else "none of them")
-        raise MalformedRequest(f"expected exactly one of {', '.join(FORMS)}, got {got}")
-    if unknown:
-        raise SignatureMismatch(unknown[0], expected=f"only {forms[0]}", got="an unknown key")
-    if body.get("params"):
-        raise SignatureMismatch("params", expected="none for this model", got="some")
-    return forms[0]
-
-
-def _table(
-    form: str, value: Any, order: Sequence[str]
-) -> tuple[Sequence[str], Sequence[Sequence[Any]], int]:
-    """Column names, columns and the number of rows of any envelope."""
-    if form == "dataframe_split":
-        table = _mapping(form, value)
-        names = table.get("columns")
-        if not _are_names(names):
-            raise SignatureMismatch(
-                f"{form}.columns", expected="distinct names", got=describe(names)
-            )
-        return _by_position(f"{form}.data", table.get("data"), names)
-    if isinstance(value, dict):
-        return _by_column(form, value)
-    if isinstance(value, list) and value and not isinstance(value[0], dict):
-        return _by_position(form, value, order)
-    return _by_record(form, value)
-
-
 def _named(field: str, _place: Sequence[int]) -> str:
     return field
-
-
-def _are_names(names: Any) -> TypeGuard[list[str]]:
-    texts = isinstance(names, list) and all(isinstance(name, str) for name in names)
-    return texts and len(set(names)) == len(names)
-
-
-def _by_position(
-    field: str, rows: Any, names: Sequence[str]
-) -> tuple[Sequence[str], Sequence[Sequence[Any]], int]:
-    if not isinstance(rows, list):
-        raise SignatureMismatch(field, expected="a list of rows", got=describe(rows))
-    for number, row in enumerate(rows):
-        if not isinstance(row, list) or len(row) != len(names):
-            got = f"{len(row)} values" if isinstance(row, list) else describe(row)
-            raise SignatureMismatch(f"{field}[{number}]", expected=f"{len(names)} values", got=got)
-    return names, list(zip(*rows, strict=True)) if rows else [()] * len(names), len(rows)
-
-
-def _by_record(field: str, rows: Any) -> tuple[Sequence[str], Sequence[Sequence[Any]], int]:
-    if not isinstance(rows, list):
-        raise SignatureMismatch(field, expected="a list of records", got=describe(rows))
-    if not rows:
-        return (), (), 0
-    for number, row in enumerate(rows):
-        if not isinstance(row, dict) or row.keys() != rows[0].keys():
-            raise SignatureMismatch(
-                f"{field}[{number}]", expected="the columns of the first record", got=describe(row)
-            )
-    names = list(rows[0])
-    return names, [[row[name] for row in rows] for name in names], len(rows)
-
-
-def _by_column(
-    field: str, value: Mapping[str, Any]
-) -> tuple[Sequence[str], Sequence[Sequence[Any]], int]:
-    columns = [v if isinstance(v, list) else [v] for v in value.values()]
-    rows = len(columns[0]) if columns else 0
-    for name, column in zip(value, columns, strict=True):
-        if len(column) != rows:
-            raise SignatureMismatch(
-                f"{field}.{name}", expected=f"{rows} values", got=f"{len(column)} values"
-            )
-    return list(value), columns, rows
-
-
-def _mapping(field: str, value: Any) -> Mapping[str, Any]:
-    if not isinstance(value, dict):
-        raise SignatureMismatch(field, expected="an object", got=describe(value))
-    return value
 
 
 def _takes_matrix(inputs: Sequence[Tensor], columns: int) -> bool:

@@ -12,7 +12,7 @@ from serving import problems
 from serving.answer import trusted_id
 from serving.assignments import Assignment
 from serving.manager import Served
-from serving.routes.parts import parts
+from serving.routes.parts import parts, refused
 
 blueprint = Blueprint("models", __name__)
 
@@ -32,7 +32,7 @@ def show_model(name: str) -> Response:
         known = ", ".join(sorted(served)) or "none yet"
         error = UnknownModel(f"no model {name!r} is served here; there is: {known}")
         found = problems.problem(error, request_id=trusted_id(request.headers.get("X-Request-Id")))
-        return Response(found.body, found.status.value, dict(found.headers))
+        return refused(found)
     one = served[name]
     body = _short(name, one)
     if one.servable:

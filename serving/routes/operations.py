@@ -20,15 +20,10 @@ def livez() -> Response:
 @blueprint.get("/readyz")
 def readyz() -> Response:
     """Ready once something is in Production here and this worker has loaded what can be loaded."""
-    served = parts().manager.models()
-    waiting = sorted(
-        name
-        for name, one in served.items()
-        if not (one.answering or one.held.refused or one.held.retired)
-    )
-    if served and not waiting:
-        return jsonify({"status": "ready", "models": sorted(served)})
-    response = jsonify({"status": "not ready", "waiting_for": waiting or "a Production version"})
+    if is_ready():
+        return jsonify({"status": "ready", "models": sorted(parts().manager.models())})
+    waiting = _waiting() or "a Production version"
+    response = jsonify({"status": "not ready", "waiting_for": waiting})
     response.status_code = 503
     response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
     return response
@@ -39,3 +34,17 @@ def prometheus() -> Response:
     """Metrics of all processes of this node, in Prometheus's text format."""
     content_type, text = metrics.exposition(parts().settings.metrics_dir)
     return Response(text, content_type=content_type)
+
+
+def is_ready() -> bool:
+    """Whether something is in Production here, and all that can be loaded is."""
+    return bool(parts().manager.models()) and not _waiting()
+
+
+def _waiting() -> list[str]:
+    """The models that have yet to be loaded."""
+    return sorted(
+        name
+        for name, one in parts().manager.models().items()
+        if not (one.answering or one.held.refused or one.held.retired)
+    )

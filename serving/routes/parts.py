@@ -10,6 +10,8 @@ from flask import Response, current_app
 from registry.settings import Settings
 from serving.answer import Answer, Answerer
 from serving.manager import Manager
+from serving.problems import Problem
+from serving.protocols.baton import Baton
 
 EXTENSION = "baton"
 
@@ -26,6 +28,11 @@ class Parts:
 def parts() -> Parts:
     """The parts of the application that handles this request."""
     return cast("Parts", current_app.extensions[EXTENSION])
+
+
+def refused(problem: Problem) -> Response:
+    """A refusal in Baton's own protocol."""
+    return respond(Answer(*Baton().refuse(problem)))
 
 
 def respond(answer: Answer) -> Response:

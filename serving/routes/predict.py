@@ -6,9 +6,11 @@ import re
 
 from flask import Blueprint, Response, request
 
+from serving.protocols.baton import Baton, BatonQuestion
 from serving.routes.parts import parts, respond
 
 blueprint = Blueprint("predict", __name__)
+_BATON = Baton()
 _WHOLE = re.compile(r"-?\d{1,18}")
 
 
@@ -28,17 +30,13 @@ def predict_named(name: str) -> Response:
 def forecast(name: str) -> Response:
     """Forecast by query string: `?days=7` or `?horizon=7`."""
     query = {key: _value(text) for key, text in request.args.items()} or {"days": 30}
-    identity = request.headers.get("X-Request-Id")
-    return respond(parts().answerer.answer_object(name, query, request_id=identity))
+    asked = BatonQuestion(None, query)
+    return respond(parts().answerer.answer_question(_BATON, name, asked, request.headers.get))
 
 
 def _predict(name: str | None) -> Response:
     body = request.get_data(cache=False)
-    identity = request.headers.get("X-Request-Id")
-    answerer = parts().answerer
-    return respond(
-        answerer.answer(name, body, request.headers.get("Content-Type"), request_id=identity)
-    )
+    return respond(parts().answerer.answer(_BATON, name, body, request.headers.get))
 
 
 def _value(text: str) -> int | str:

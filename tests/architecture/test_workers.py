@@ -10,15 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from serving.assignments import Assignments, Held
 from serving.engines.runner import socket_of
-from serving.page import Page
 from tests.servingfakes import models
 from tests.servingfakes.forecast import prophet_folder
 from tests.servingfakes.node import ROOT
 from tests.servingfakes.pyfuncs import scripted
 from tests.servingfakes.runners import listening
-from tests.servingfakes.versions import assignment, folder, store
+from tests.servingfakes.served import serve
+from tests.servingfakes.versions import folder
 
 FORBIDDEN = (
     "mlflow",
@@ -40,6 +39,9 @@ asked = {
     "petr4": client.get("/predict/petr4?days=2"),
     "models": client.get("/models/petr4"), "metrics": client.get("/metrics"),
     "ready": client.get("/readyz"), "mistake": client.post("/predict", json={"k": 1}),
+    "csv": client.post("/invocations", data="x\\n2\\n", content_type="text/csv"),
+    "tensor": client.post("/v2/models/iris/infer", json={"inputs": [
+        {"name": "x", "datatype": "FP32", "shape": [1, 1], "data": [2]}]}),
 }
 exec(sys.argv[1])
 print(json.dumps({
@@ -54,22 +56,14 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home whose store holds an ONNX, a Prophet and a runner's version, all in Production."""
     made = tmp_path_factory.mktemp("worker")
     settings = made / "var"
-    digests = {
-        "iris": store(settings / "store", folder(made / "iris", models.linear(3))),
-        "petr4": store(settings / "store", prophet_folder(made / "petr4")),
-        "code": store(settings / "store", scripted(made / "code")),
-    }
-    held = {
-        name: Held(index=index, current=assignment(digest, 1, model=name))
-        for index, (name, digest) in enumerate(digests.items())
-    }
-    assignments = Assignments(settings / "node" / "assignments")
-    with Page(settings / "node" / "page") as page:
-        for name, one in held.items():
-            assert one.current
-            assignments.write(name, one)
-            page.flip(one.index, one.current.key)
-            page.announce(one.index)
+    digests = serve(
+        settings,
+        {
+            "iris": folder(made / "iris", models.linear(3)),
+            "petr4": prophet_folder(made / "petr4"),
+            "code": scripted(made / "code"),
+        },
+    )
     runner = socket_of(settings / "node", digests["code"])
     runner.parent.mkdir()
     listening(lambda arrays: {"y": arrays["x"] * 3}).rename(runner)
@@ -103,6 +97,8 @@ def test_a_worker_that_answered_every_kind_has_imported_nothing_forbidden(home: 
         "metrics": 200,
         "ready": 200,
         "mistake": 400,
+        "csv": 400,
+        "tensor": 200,
     }
     assert json.loads(answers["iris"][1])["predictions"] == [[6.0]]
     assert json.loads(answers["code"][1])["predictions"] == [6.0]

@@ -17,6 +17,7 @@ from serving.answer import Answer, Answerer, trusted_id
 from serving.assignments import Assignments
 from serving.node.flip import Flipper
 from serving.page import Page
+from serving.protocols.baton import Baton
 from tests.servingfakes.versions import assignment
 from tests.servingfakes.workers import FakeLoader, FakeWorker
 
@@ -49,7 +50,8 @@ class Worker:
         self.born = self.born or FakeWorker(self._home, self.loader)
         answerer = Answerer(self.born.manager, default_model=default_model, max_body_bytes=10_000)
         text = body if isinstance(body, bytes) else json.dumps(body).encode()
-        return answerer.answer(model, text, content_type, request_id=request_id)
+        headers = {"Content-Type": content_type, "X-Request-Id": request_id}
+        return answerer.answer(Baton(), model, text, headers.get)
 
 
 @pytest.fixture

@@ -1,0 +1,72 @@
+"""The routes of the Open Inference Protocol, version 2."""
+
+from __future__ import annotations
+
+from flask import Blueprint, Response, jsonify, request
+
+from registry.errors import BatonError
+from serving import problems
+from serving.answer import Answer, require_version, trusted_id
+from serving.protocols.v2 import V2, metadata
+from serving.routes.operations import is_ready
+from serving.routes.parts import parts, respond
+
+blueprint = Blueprint("v2", __name__, url_prefix="/v2")
+_V2 = V2()
+
+
+@blueprint.get("")
+def server() -> Response:
+    """This server, and what it can beyond the protocol."""
+    return jsonify({"name": "baton", "version": "2", "extensions": ["binary_tensor_data"]})
+
+
+@blueprint.get("/health/live")
+def live() -> Response:
+    """This worker answers."""
+    return jsonify({"live": True})
+
+
+@blueprint.get("/health/ready")
+def ready() -> Response:
+    """Every model that should serve here is loaded."""
+    response = jsonify({"ready": is_ready()})
+    response.status_code = 200 if is_ready() else 503
+    return response
+
+
+@blueprint.get("/models/<name>")
+@blueprint.get("/models/<name>/versions/<version>")
+def model(name: str, version: str | None = None) -> Response:
+    """A model's tensors."""
+    try:
+        with parts().manager.acquire(name) as serving:
+            require_version(serving.assignment, version)
+            return jsonify(metadata(name, str(serving.assignment.version), serving.servable))
+    except BatonError as error:
+        return _refused(error)
+
+
+@blueprint.get("/models/<name>/ready")
+@blueprint.get("/models/<name>/versions/<version>/ready")
+def model_ready(name: str, version: str | None = None) -> Response:
+    """Whether it would answer."""
+    try:
+        with parts().manager.acquire(name) as serving:
+            require_version(serving.assignment, version)
+            return jsonify({"name": name, "ready": True})
+    except BatonError as error:
+        return _refused(error)
+
+
+@blueprint.post("/models/<name>/infer")
+@blueprint.post("/models/<name>/versions/<version>/infer")
+def infer(name: str, version: str | None = None) -> Response:
+    """Predict with the model `name`."""
+    body = request.get_data(cache=False)
+    return respond(parts().answerer.answer(_V2, name, body, request.headers.get, version=version))
+
+
+def _refused(error: BatonError) -> Response:
+    identity = trusted_id(request.headers.get("X-Request-Id"))
+    return respond(Answer(*_V2.refuse(problems.problem(error, request_id=identity))))

@@ -1,0 +1,43 @@
+"""One application that serves a model of each shape, asked in every protocol by the tests."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from flask.testing import FlaskClient
+
+from registry.settings import Settings
+from serving.app import create_app
+from tests.servingfakes import models
+from tests.servingfakes.forecast import prophet_folder
+from tests.servingfakes.served import serve
+from tests.servingfakes.versions import folder, mlmodel
+
+COLUMNS = [{"name": name, "type": "double"} for name in ("a", "b", "c", "d")]
+# What `flowers` answers to these rows.
+ROWS = [[1.0, 2.0, 3.0, 4.0], [5.0, 6.0, 7.0, 8.0]]
+SCORES = [[0.5, 1.0, 1.5, 2.0], [2.5, 3.0, 3.5, 4.0]]
+LABELS = [4, 8]
+
+
+def folders(home: Path) -> dict[str, Path]:
+    """A classifier with columns, a tensor, a forecast, texts."""
+    return {
+        "flowers": folder(
+            home / "flowers", models.classifier(), files={"MLmodel": mlmodel(COLUMNS)}
+        ),
+        "line": folder(home / "line", models.linear(3)),
+        "petr4": prophet_folder(home / "petr4"),
+        "text": folder(home / "text", models.text_length()),
+    }
+
+
+def front(home: Path) -> FlaskClient:
+    """A client of that application; `flowers` is its default, three rows its limit."""
+    serve(home / "var", folders(home))
+    settings = {
+        "BATON_HOME": str(home / "var"),
+        "BATON_DEFAULT_MODEL": "flowers",
+        "BATON_MAX_ROWS": "3",
+    }
+    return create_app(Settings.read(settings)).test_client()
