@@ -161,9 +161,13 @@ class Node:
         return {pid: _command(pid) for pid in found}
 
     def pid_of(self, part: str) -> int:
-        """The one descendant whose command line has `part`."""
-        [pid] = [pid for pid, command in self.processes().items() if part in command]
-        return pid
+        """The one descendant whose command line has `part`, once there is one."""
+
+        def the_one() -> list[int]:
+            found = [pid for pid, command in self.processes().items() if part in command]
+            return found if len(found) == 1 else []
+
+        return int(self.until(the_one, f"one process {part}")[0])
 
     def worker_pids(self) -> set[int]:
         """The gunicorn processes below the first one."""
