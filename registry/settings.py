@@ -19,6 +19,7 @@ from typing import Any, get_type_hints
 
 from dotenv import dotenv_values
 
+from registry import database_urls
 from registry.errors import SettingsError
 
 PACKAGED_GATES = Path(__file__).with_name("gates.toml")
@@ -95,6 +96,9 @@ class Settings:
     keep_versions: int = _setting(3, "versions", "Verified versions kept on disk for each model.")
     max_body_bytes: int = _setting(16 * 1024 * 1024, "bytes", "Largest request body.")
     max_rows: int = _setting(10_000, "rows", "Most rows in one request.")
+    unknown_columns: str = _setting(
+        "refuse", "refuse, ignore", "What to do with a column that the model does not know."
+    )
     max_horizon: int = _setting(1_000, "steps", "Longest forecast in one request.")
     log_level: str = _setting("INFO", "level", "DEBUG, INFO, WARNING or ERROR.")
     tracking_uri: str = _setting(
@@ -159,10 +163,14 @@ class Settings:
 
     def resolved(self) -> Settings:
         """Fill what follows from other settings, and refuse what cannot work."""
+        if self.unknown_columns not in ("refuse", "ignore"):
+            raise SettingsError(
+                f"BATON_UNKNOWN_COLUMNS: expected refuse or ignore, got {self.unknown_columns!r}"
+            )
         home = self.home.expanduser().resolve()
-        tracking = _store(self.tracking_uri or f"sqlite:///{home / 'mlflow.db'}")
-        registry = _store(self.registry_uri or tracking)
-        ledger = _driver(self.ledger_url) or _beside(registry)
+        tracking = database_urls.store(self.tracking_uri or f"sqlite:///{home / 'mlflow.db'}")
+        registry = database_urls.store(self.registry_uri or tracking)
+        ledger = database_urls.driver(self.ledger_url) or database_urls.beside(registry)
         return dataclasses.replace(
             self,
             home=home,
@@ -264,31 +272,3 @@ def _parse(name: str, text: str, kind: Any) -> Any:
     if kind in (int, float) and not 0 < value < math.inf:
         raise SettingsError(f"{name}: expected more than 0, got {text!r}")
     return value
-
-
-def _driver(url: str) -> str:
-    """Name the driver: SQLAlchemy 2.1 takes another one for a bare `postgresql://`."""
-    for bare in ("postgresql://", "postgres://"):
-        if url.startswith(bare):
-            return "postgresql+psycopg2://" + url.removeprefix(bare)
-    return url
-
-
-def _store(uri: str) -> str:
-    """An MLflow store that has a registry with stages; a file store is refused."""
-    if "://" not in uri or uri.startswith("file:"):
-        raise SettingsError(
-            f"MLflow store {uri!r}: file stores are no longer supported; move it into a database "
-            "with `mlflow migrate-filestore` and set MLFLOW_TRACKING_URI to that"
-        )
-    return _driver(uri)
-
-
-def _beside(registry: str) -> str:
-    """The ledger's file beside an embedded registry; any other registry needs the setting."""
-    if not registry.startswith("sqlite:///"):
-        raise SettingsError(
-            "BATON_LEDGER_URL: needed because the registry is not an embedded one; expected the "
-            "URL of the ledger's own database, as postgresql://user@host/baton"
-        )
-    return f"sqlite:///{Path(registry.removeprefix('sqlite:///')).with_name('ledger.db')}"

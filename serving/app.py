@@ -61,7 +61,11 @@ class StoreLoader:
         not this worker with all its models.
         """
         settings = self.settings
-        limits = Limits(max_rows=settings.max_rows, max_horizon=settings.max_horizon)
+        limits = Limits(
+            max_rows=settings.max_rows,
+            max_horizon=settings.max_horizon,
+            ignore_unknown=settings.unknown_columns == "ignore",
+        )
         manifest: Manifest = manifest_of(settings.store_dir, assignment.digest)
         root = root_of(settings.store_dir, assignment.digest)
         servable = Servable.load(

@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """How much one request may ask for."""
+    """How much one request may ask for, and whether it may bring columns that nobody asked for."""
 
     max_rows: int
+    ignore_unknown: bool = False
     max_horizon: int
 
 
@@ -49,7 +50,12 @@ class Kind(Protocol):
 
 def _tabular(bundle: Bundle, engine: Engine, limits: Limits) -> Kind:
     tabular = cast("TabularEngine", engine)
-    return Tabular(tabular, signature=bundle.signature, max_rows=limits.max_rows)
+    return Tabular(
+        tabular,
+        signature=bundle.signature,
+        max_rows=limits.max_rows,
+        ignore_unknown=limits.ignore_unknown,
+    )
 
 
 def _forecast(_bundle: Bundle, engine: Engine, limits: Limits) -> Kind:

@@ -37,11 +37,17 @@ class Tabular:
     """One tabular model. Without a signature, the graph's inputs are the signature."""
 
     def __init__(
-        self, engine: TabularEngine, *, signature: Signature | None, max_rows: int
+        self,
+        engine: TabularEngine,
+        *,
+        signature: Signature | None,
+        max_rows: int,
+        ignore_unknown: bool = False,
     ) -> None:
         """Raises BundleInvalid if the signature's columns cannot be fed to the graph."""
         self._engine = engine
         self._max_rows = max_rows
+        self._ignore_unknown = ignore_unknown
         self.signature = signature or Signature((), engine.inputs, engine.outputs)
         self._columns = {column.name: column for column in self.signature.columns}
         self._order = tuple(self._columns)
@@ -86,7 +92,7 @@ class Tabular:
         names, columns, rows = envelopes.table(form, value, self._order)
         self._check_rows(form, rows)
         for name in names:
-            if name not in self._columns:
+            if name not in self._columns and not self._ignore_unknown:
                 raise SignatureMismatch(
                     str(name), expected=f"one of {', '.join(self._order)}", got="an unknown column"
                 )

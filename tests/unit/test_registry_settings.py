@@ -165,3 +165,9 @@ def test_no_password_is_shown() -> None:
 def test_settings_are_frozen() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         read().workers = 3  # type: ignore[misc]
+
+
+def test_a_choice_that_is_none_is_refused_with_those_there_are() -> None:
+    assert read(BATON_UNKNOWN_COLUMNS="ignore").unknown_columns == "ignore"
+    with pytest.raises(SettingsError, match="expected refuse or ignore, got 'drop'"):
+        read(BATON_UNKNOWN_COLUMNS="drop")

@@ -181,6 +181,15 @@ def test_what_does_not_fit_is_refused_by_its_name(
     assert found[1]
 
 
+def test_an_unknown_column_is_left_out_where_that_is_asked_for() -> None:
+    body = {"dataframe_records": [{**dict.fromkeys("abcd", 1.0), "e": "x"}]}
+    with pytest.raises(SignatureMismatch, match="e: expected one of a, b, c, d"):
+        tabular().predict(body)
+    lenient = Tabular(EchoEngine(), signature=Signature(FOUR), max_rows=100, ignore_unknown=True)
+    known = {"dataframe_records": [dict.fromkeys("abcd", 1.0)]}
+    assert repr(lenient.predict(body)) == repr(tabular().predict(known))
+
+
 def test_as_many_rows_as_allowed_are_answered_and_one_more_is_too_large() -> None:
     assert len(tabular(max_rows=2).predict({"instances": ROWS})["predictions"]) == 2
     with pytest.raises(RequestTooLarge, match="instances: 2 rows, at most 1"):
