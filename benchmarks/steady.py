@@ -55,6 +55,7 @@ def run(
     driver.to(1)
     load = driver.load(rate, home / "history.bin")
     with driver.serving() as server, load.running():
+        load.until_every(1)  # else the first version might be gone before it was asked for
         every = requests / rate / swaps
         kept: list[Footprint] = []
         for number, (version, kind) in enumerate(_plan(swaps), start=1):

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, request
+from flask import Blueprint, Response
 
 from serving.protocols.mlflow import VERSION, Mlflow
 from serving.routes.operations import is_ready
-from serving.routes.parts import parts, respond
+from serving.routes.parts import predicted
 
 blueprint = Blueprint("mlflow", __name__)
 _MLFLOW = Mlflow()
@@ -16,8 +16,7 @@ _JSON = "application/json"
 @blueprint.post("/invocations")
 def invocations() -> Response:
     """Predict with the only or the default model."""
-    body = request.get_data(cache=False)
-    return respond(parts().answerer.answer(_MLFLOW, None, body, request.headers.get))
+    return predicted(_MLFLOW)
 
 
 @blueprint.get("/ping")

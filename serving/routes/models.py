@@ -5,14 +5,12 @@ from __future__ import annotations
 import datetime
 from typing import Any
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, Response, jsonify
 
 from registry.errors import UnknownModel
-from serving import problems
-from serving.answer import trusted_id
 from serving.assignments import Assignment
 from serving.manager import Served
-from serving.routes.parts import parts, refused
+from serving.routes.parts import failed, parts
 
 blueprint = Blueprint("models", __name__)
 
@@ -31,8 +29,7 @@ def show_model(name: str) -> Response:
     if name not in served:
         known = ", ".join(sorted(served)) or "none yet"
         error = UnknownModel(f"no model {name!r} is served here; there is: {known}")
-        found = problems.problem(error, request_id=trusted_id(request.headers.get("X-Request-Id")))
-        return refused(found)
+        return failed(error)
     one = served[name]
     body = _short(name, one)
     if one.servable:

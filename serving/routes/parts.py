@@ -5,15 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import cast
 
-from flask import Response, current_app
+from flask import Response, current_app, request
+from werkzeug.exceptions import RequestEntityTooLarge
 
+from registry.errors import BatonError, MalformedRequest, RequestTooLarge
 from registry.settings import Settings
-from serving.answer import Answer, Answerer
+from serving import problems
+from serving.answer import Answer, Answerer, trusted_id
 from serving.manager import Manager
 from serving.problems import Problem
+from serving.protocols import Protocol
 from serving.protocols.baton import Baton
 
 EXTENSION = "baton"
+BATON = Baton()
 
 
 @dataclass(frozen=True)
@@ -30,9 +35,31 @@ def parts() -> Parts:
     return cast("Parts", current_app.extensions[EXTENSION])
 
 
-def refused(problem: Problem) -> Response:
-    """A refusal in Baton's own protocol."""
-    return respond(Answer(*Baton().refuse(problem)))
+def predicted(
+    protocol: Protocol, model: str | None = None, *, version: str | None = None
+) -> Response:
+    """What `protocol` answers to the request at hand, however its body came or broke off."""
+    try:
+        body = request.get_data(cache=False)
+    except RequestEntityTooLarge:
+        limit = parts().settings.max_body_bytes
+        return failed(RequestTooLarge(f"body: more than {limit} bytes"), protocol)
+    except Exception as error:  # noqa: BLE001 - each server has errors of its own for this
+        said = f"body: broken off, or not in chunks ({type(error).__name__})"
+        return failed(MalformedRequest(said), protocol)
+    answerer = parts().answerer
+    return respond(answerer.answer(protocol, model, body, request.headers.get, version=version))
+
+
+def failed(error: BatonError, protocol: Protocol = BATON) -> Response:
+    """What `protocol` says of an error."""
+    identity = trusted_id(request.headers.get("X-Request-Id"))
+    return refused(problems.problem(error, request_id=identity), protocol)
+
+
+def refused(problem: Problem, protocol: Protocol = BATON) -> Response:
+    """A refusal in the words of `protocol`."""
+    return respond(Answer(*protocol.refuse(problem)))
 
 
 def respond(answer: Answer) -> Response:

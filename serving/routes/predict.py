@@ -6,24 +6,23 @@ import re
 
 from flask import Blueprint, Response, request
 
-from serving.protocols.baton import Baton, BatonQuestion
-from serving.routes.parts import parts, respond
+from serving.protocols.baton import BatonQuestion
+from serving.routes.parts import BATON, parts, predicted, respond
 
 blueprint = Blueprint("predict", __name__)
-_BATON = Baton()
 _WHOLE = re.compile(r"-?\d{1,18}")
 
 
 @blueprint.post("/predict")
 def predict_default() -> Response:
     """Predict with the model the body names, or the only or default one."""
-    return _predict(None)
+    return predicted(BATON)
 
 
 @blueprint.post("/models/<name>/predict")
 def predict_named(name: str) -> Response:
     """Predict with the model `name`."""
-    return _predict(name)
+    return predicted(BATON, name)
 
 
 @blueprint.get("/predict/<name>")
@@ -31,12 +30,7 @@ def forecast(name: str) -> Response:
     """Forecast by query string: `?days=7` or `?horizon=7`."""
     query = {key: _value(text) for key, text in request.args.items()} or {"days": 30}
     asked = BatonQuestion(None, query)
-    return respond(parts().answerer.answer_question(_BATON, name, asked, request.headers.get))
-
-
-def _predict(name: str | None) -> Response:
-    body = request.get_data(cache=False)
-    return respond(parts().answerer.answer(_BATON, name, body, request.headers.get))
+    return respond(parts().answerer.answer_question(BATON, name, asked, request.headers.get))
 
 
 def _value(text: str) -> int | str:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, Response, jsonify, request
+from flask import Blueprint, Response, jsonify
 
 from registry.errors import BatonError
-from serving import problems
-from serving.answer import Answer, require_version, trusted_id
+from serving.answer import require_version
 from serving.protocols.v2 import V2, metadata
 from serving.routes.operations import is_ready
-from serving.routes.parts import parts, respond
+from serving.routes.parts import failed, parts, predicted
 
 blueprint = Blueprint("v2", __name__, url_prefix="/v2")
 _V2 = V2()
@@ -44,7 +43,7 @@ def model(name: str, version: str | None = None) -> Response:
             require_version(serving.assignment, version)
             return jsonify(metadata(name, str(serving.assignment.version), serving.servable))
     except BatonError as error:
-        return _refused(error)
+        return failed(error, _V2)
 
 
 @blueprint.get("/models/<name>/ready")
@@ -56,17 +55,11 @@ def model_ready(name: str, version: str | None = None) -> Response:
             require_version(serving.assignment, version)
             return jsonify({"name": name, "ready": True})
     except BatonError as error:
-        return _refused(error)
+        return failed(error, _V2)
 
 
 @blueprint.post("/models/<name>/infer")
 @blueprint.post("/models/<name>/versions/<version>/infer")
 def infer(name: str, version: str | None = None) -> Response:
     """Predict with the model `name`."""
-    body = request.get_data(cache=False)
-    return respond(parts().answerer.answer(_V2, name, body, request.headers.get, version=version))
-
-
-def _refused(error: BatonError) -> Response:
-    identity = trusted_id(request.headers.get("X-Request-Id"))
-    return respond(Answer(*_V2.refuse(problems.problem(error, request_id=identity))))
+    return predicted(_V2, name, version=version)
