@@ -29,8 +29,9 @@ def live() -> Response:
 @blueprint.get("/health/ready")
 def ready() -> Response:
     """Every model that should serve here is loaded."""
-    response = jsonify({"ready": is_ready()})
-    response.status_code = 200 if is_ready() else 503
+    is_now = is_ready()
+    response = jsonify({"ready": is_now})
+    response.status_code = 200 if is_now else 503
     return response
 
 
