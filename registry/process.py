@@ -13,9 +13,17 @@ _PLACES = ("PATH", "HOME", "LANG", "LC_", "TZ", "TMPDIR", "LD_LIBRARY_PATH", "PY
 _NUMERICS = ("OMP_", "OPENBLAS_", "MKL_", "CUDA_", "KERAS_", "TF_")
 
 
-def die_with_parent(with_signal: signal.Signals = signal.SIGTERM) -> None:
-    """Have the kernel send this process `with_signal` when its parent ends, however it ends."""
+def die_with_parent(
+    with_signal: signal.Signals = signal.SIGTERM, *, parent: int | None = None
+) -> None:
+    """Have the kernel send this process `with_signal` when its parent ends, however it ends.
+
+    The kernel tells nothing of a parent that has ended already; `parent`, its process id taken
+    before the fork, closes that gap.
+    """
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, int(with_signal), 0, 0, 0)
+    if parent is not None and os.getppid() != parent:
+        os.kill(os.getpid(), with_signal)
 
 
 def bare_environment() -> dict[str, str]:

@@ -132,8 +132,10 @@ def main() -> None:
 def _watch_over(module: str, arguments: Sequence[str], words: int, leash: int) -> NoReturn:
     """Run the module in a child of this process; tell its exit status, or kill it."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    guard = os.getpid()
     child = os.fork()
     if child == 0:
+        die_with_parent(signal.SIGKILL, parent=guard)
         os.close(leash)
         _become(module, arguments, words)
     readable, _, _ = select.select([os.pidfd_open(child), leash], (), ())
@@ -147,7 +149,6 @@ def _watch_over(module: str, arguments: Sequence[str], words: int, leash: int) -
 
 def _become(module: str, arguments: Sequence[str], words: int) -> NoReturn:
     """Be the module until it returns, exits or raises."""
-    die_with_parent(signal.SIGKILL)
     os.dup2(words, 1)
     os.dup2(words, 2)
     code = 1

@@ -19,6 +19,7 @@ import threading
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from types import FrameType
 from typing import IO
@@ -54,11 +55,11 @@ class Child:
         self.process = subprocess.Popen(  # noqa: S603 - our own modules, no shell
             self.command,
             env=environ,
-            preexec_fn=self._prepare,  # noqa: PLW1509 - this process has no threads
+            preexec_fn=partial(self._prepare, os.getpid()),  # noqa: PLW1509 - no threads here
         )
 
-    def _prepare(self) -> None:
-        die_with_parent()
+    def _prepare(self, parent: int) -> None:
+        die_with_parent(parent=parent)
         os.nice(self.niceness)
 
     def watch(self, environ: dict[str, str], now: float) -> None:
