@@ -1,7 +1,8 @@
 """A node with many models: what an idle poll costs its watcher, and the swap of one of them.
 
-The versions of all models are put into the node store before it starts, so that a thousand trials
-are not needed: what is measured begins when it serves them.
+The versions of all models are put into the node store before it starts, and their entries are said
+to be in MLflow, as a registrar would have left both: what is measured begins when all is served. A
+poll is measured on a server that polls often, the swap on one with the usual settings.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from benchmarks.processes import cpu_seconds, stolen_seconds, watcher_pid
 from benchmarks.results import Row
 from benchmarks.trials import Trials
 from benchmarks.versions import Versions
+from registry.ledger import Snapshot
+from registry.model_version import Stage
 from serving.node.store import NodeStore
 
 _POLL_SECONDS = 0.05
@@ -42,14 +45,13 @@ def run(
     home: Path, *, models: int, swaps: int, rate: float, tell: Callable[[int, int], None]
 ) -> Crowd:
     """A node of so many models, of which the first is asked and swapped."""
-    poll = {"BATON_POLL_SECONDS": str(_POLL_SECONDS)}
-    driver = Driver(home, Versions(home / "versions"), model="m0", environ=poll)
+    driver = Driver(home, Versions(home / "versions"), model="m0")
     _fill(driver, models)
     begun = time.monotonic()
     with driver.serving(ready_seconds=_READY_SECONDS) as server:
         _until_all(driver, models)
         ready = time.monotonic() - begun
-        poll_seconds = _idle_poll(server)
+        time.sleep(_SETTLE_SECONDS)
         load = driver.load(rate, home / "history.bin")
         stolen = stolen_seconds()
         with Trials(server) as trials, load.running():
@@ -57,6 +59,10 @@ def run(
             moments = around.swap_apart(driver, load, fresh, tell=tell)
     spans = [(one.appended, one.every) for one in moments]
     stolen = stolen_seconds() - stolen
+    driver.node.environ["BATON_POLL_SECONDS"] = str(_POLL_SECONDS)
+    with driver.serving(ready_seconds=_READY_SECONDS) as server:
+        _until_all(driver, models)
+        poll_seconds = _idle_poll(server)
     beyond = tuple(end - begin - trials.seconds(begin, end) for begin, end in spans)
     return Crowd(models, ready, poll_seconds, around.recorded(load, moments, stolen), beyond)
 
@@ -86,7 +92,9 @@ def _fill(driver: Driver, models: int) -> None:
     store = NodeStore(driver.node.home / "store")
     for number in range(models):
         route = driver.versions.route(number + 1)
-        append(driver.ledger, f"m{number}", route)
+        entry = append(driver.ledger, f"m{number}", route)
+        shown = Snapshot({route.version: Stage.PRODUCTION}, route.version)
+        driver.ledger.mark_synced(entry, shown)
         with store.incoming(route.digest) as scratch:
             shutil.copytree(route.source, scratch / "files", dirs_exist_ok=True)
             store.keep(scratch, route.manifest)

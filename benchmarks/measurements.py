@@ -157,11 +157,14 @@ def crowd(bench: Bench) -> Section:
         for models, into in ((1, alone), (bench.models, crowds)):
             home = bench.scratch / f"crowd-{models}-{n}"
             tell = bench.telling(f"{models} models, run {n + 1} of {bench.runs}")
-            swaps = _few(bench)
+            swaps = bench.windows if models > 1 else 1
             into.append(many.run(home, models=models, swaps=swaps, rate=bench.rate, tell=tell))
     polls = [f"{crowd.poll * 1000:.2f}" for crowd in (*alone, *crowds)]
     notes = [
-        "the node store was filled before the start: no trials of the other models",
+        (
+            "the node store was filled and the entries synced before the start: no trials of the "
+            "other models, nothing for a registrar to do"
+        ),
         (
             "watcher's CPU: utime + stime over 20 s without load or swap, polls 0.05 s apart; "
             f"ms a poll with 1 model, then with {bench.models:,}: {', '.join(polls)}"

@@ -24,6 +24,7 @@ from registry.errors import (
     Unreachable,
     UsageError,
 )
+from registry.heads import Heads
 from registry.lease import Lease
 from registry.ledger import Door, Entry, Route, Snapshot
 from registry.model_version import ModelVersion
@@ -51,6 +52,7 @@ class Registrar:
         """Nothing happens before `step`."""
         self._ports = ports
         self._announce = announce
+        self._heads = Heads(ports.ledger)
         self._seen: dict[tuple[str, int], int] = {}
         self._aliases: dict[str, int | None] = {}
         self._moved: set[str] = set()
@@ -60,10 +62,10 @@ class Registrar:
 
     def step(self) -> None:
         """Heed the nodes, project what is pending, then adopt what was changed by hand."""
-        self._heed(self._ports.ledger.heads())
-        for entry in self._ports.ledger.heads():
-            if entry.snapshot is None:
-                project(self._ports, entry.model)
+        self._heed(self._heads.look())
+        for entry in self._heads.pending():
+            if drawn := project(self._ports, entry.model):
+                self._heads.drawn(drawn)
         for model in self._to_compare():
             try:
                 self._compare(model)
@@ -138,6 +140,7 @@ class Registrar:
         aliases = dict(self._ports.client.models())
         if abs(self._ports.now_ms() - self._full_at_ms) > _FULL_SECONDS * 1000:
             self._full_at_ms = self._ports.now_ms()
+            self._heads.forget()
             self._moved |= aliases.keys()
         self._moved |= {name for name in aliases if self._aliases.get(name) != aliases[name]}
         self._moved &= aliases.keys()

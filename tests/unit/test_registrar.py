@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import pytest
 
-from registry.ledger import Door
+from registry.ledger import Door, Entry
 from registry.model_version import ModelVersion, Stage
 from registry.policy import Adoption, MetricRule, Policy
+from registry.projection import project
 from registry.promotion import promote
 from registry.registrar import BY_HAND
 from tests.fakes import World
@@ -24,6 +27,40 @@ def test_pending_entries_are_drawn(world: World) -> None:
     promote(world.ports, world.train("petr4"), actor="ada")
     world.registrar()
     assert world.shown("iris") == world.shown("petr4") == ([1], 1)
+
+
+def test_a_poll_reads_only_the_heads_that_moved(world: World) -> None:
+    """A thousand models are no reason to read a thousand manifests every second."""
+    read: list[list[str]] = []
+    heads = world.ledger.heads
+
+    def counted(*, since: int = 0) -> Sequence[Entry]:
+        found = heads(since=since)
+        read.append([entry.model for entry in found])
+        return found
+
+    world.ledger.heads = counted  # type: ignore[method-assign]
+    promote(world.ports, world.train("iris"), actor="ada")
+    promote(world.ports, world.train("petr4"), actor="ada")
+    registrar = world.registrar()
+    registrar.step()
+    read.clear()
+    registrar.step()
+    assert not any(read)
+    promote(world.ports, world.train("iris"), actor="ada")
+    registrar.step()
+    assert [name for names in read for name in names] == ["iris"]
+    assert world.shown("iris") == ([2], 2)
+
+
+def test_an_entry_that_a_command_drew_is_not_pending(world: World) -> None:
+    registrar = world.registrar()
+    promote(world.ports, world.train(), actor="ada")
+    project(world.ports, "iris")
+    before = world.client.snapshot("iris")
+    registrar.step()
+    registrar.step()
+    assert (world.client.snapshot("iris"), world.shown()) == (before, ([1], 1))
 
 
 @pytest.mark.parametrize("archive", [True, False])
