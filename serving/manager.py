@@ -271,7 +271,7 @@ class Manager:
             return resident
         try:
             cost_mb = self._load.cost_mb(assignment)
-            self._residents.make_room(cost_mb, first=self._is_previous, never=self._kept())
+            self._residents.make_room(cost_mb, first=self._is_previous, never=self._kept)
             return self._residents.add(identity, self._load(assignment), cost_mb)
         except Exception as error:  # noqa: BLE001 - it must end neither this thread nor a birth
             _log.error(

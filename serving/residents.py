@@ -48,18 +48,19 @@ class Resident:
 
 @dataclass
 class Residents:
-    """What is loaded. `budget_mb` 0 is no limit; times are seconds of `clock`."""
+    """What is loaded. `budget_mb` 0 is no limit; times are seconds of `clock`.
+
+    A swap costs as much among a thousand models as among two: nothing here looks at all of them.
+    `megabytes` is what all of it is reckoned to take.
+    """
 
     budget_mb: float = 0.0
     clock: Callable[[], float] = time.monotonic
+    megabytes: float = 0.0
     _loaded: dict[Identity, Resident] = field(default_factory=dict)
+    _digests: dict[str, set[str]] = field(default_factory=dict)
     _leaving: list[tuple[Resident, float]] = field(default_factory=list)
     _lock: threading.Lock = field(default_factory=threading.Lock)
-
-    @property
-    def megabytes(self) -> float:
-        """What all of it is reckoned to take."""
-        return sum(resident.cost_mb for resident in list(self._loaded.values()))
 
     def get(self, identity: Identity) -> Resident | None:
         """The version if it is loaded; takes no lock."""
@@ -67,23 +68,30 @@ class Residents:
 
     def of(self, model: str) -> bool:
         """Whether any version of a model is loaded."""
-        return any(name == model for name, _ in list(self._loaded))
+        return bool(self._digests.get(model))
 
     def add(self, identity: Identity, servable: Servable, cost_mb: float) -> Resident:
         """Keep a version that was just loaded."""
         with self._lock:
             added = Resident(servable, cost_mb, used_at=self.clock())
             kept = self._loaded.setdefault(identity, added)
-            metrics.RESIDENT_MB.set(self.megabytes)
+            if kept is added:
+                self._digests.setdefault(identity[0], set()).add(identity[1])
+                self._weigh(cost_mb)
         return kept
 
     def keep_only(self, model: str, digests: Collection[str]) -> None:
         """Let every other version of a model go."""
-        gone = [one for one in list(self._loaded) if one[0] == model and one[1] not in digests]
-        self._let_go(gone)
+        with self._lock:
+            gone = self._digests.get(model, set()) - set(digests)
+        self._let_go([(model, digest) for digest in gone])
 
     def make_room(
-        self, cost_mb: float, *, first: Callable[[Identity], bool], never: Collection[Identity]
+        self,
+        cost_mb: float,
+        *,
+        first: Callable[[Identity], bool],
+        never: Callable[[], Collection[Identity]],
     ) -> None:
         """Let versions go until `cost_mb` more fit: those that are `first`, then the oldest.
 
@@ -92,7 +100,8 @@ class Residents:
         if not self.budget_mb:
             return
         over = self.megabytes + cost_mb - self.budget_mb
-        loaded = [one for one in list(self._loaded.items()) if one[0] not in never]
+        kept = never()
+        loaded = [one for one in list(self._loaded.items()) if one[0] not in kept]
         for identity, resident in sorted(loaded, key=lambda o: (not first(o[0]), o[1].used_at)):
             if over <= 0:
                 return
@@ -111,5 +120,12 @@ class Residents:
         with self._lock:
             for identity in identities:
                 if resident := self._loaded.pop(identity, None):
+                    self._digests[identity[0]].discard(identity[1])
+                    if not self._digests[identity[0]]:
+                        del self._digests[identity[0]]
                     self._leaving.append((resident, self.clock()))
-            metrics.RESIDENT_MB.set(self.megabytes)
+                    self._weigh(-resident.cost_mb)
+
+    def _weigh(self, more_mb: float) -> None:
+        self.megabytes = self.megabytes + more_mb if self._loaded else 0.0
+        metrics.RESIDENT_MB.set(self.megabytes)

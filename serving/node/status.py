@@ -7,6 +7,7 @@ slow or locked delays no swap.
 from __future__ import annotations
 
 import logging
+import os
 import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
@@ -19,6 +20,7 @@ from serving.assignments import Held
 
 _log = logging.getLogger("serving.watcher")
 _STATUS_SECONDS = 5.0
+_NICENESS = 10
 
 
 @dataclass
@@ -29,7 +31,7 @@ class Status:
     ledger: Callable[[], Ledger] | None
     clock_ms: Callable[[], int] = lambda: time.time_ns() // 1_000_000
     teller: Executor = field(
-        default_factory=lambda: ThreadPoolExecutor(1, thread_name_prefix="status")
+        default_factory=lambda: ThreadPoolExecutor(1, "status", initializer=_step_back)
     )
     _changed: bool = True
     _told_at: float = float("-inf")
@@ -64,6 +66,11 @@ class Status:
             _log.debug("the node's status could not be written: %s", error)
             return False
         return True
+
+
+def _step_back() -> None:
+    """This thread (on Linux, only this one) comes after requests: a row of many models is long."""
+    os.nice(_NICENESS)
 
 
 def _said(held: Held) -> dict[str, object]:

@@ -28,6 +28,7 @@ class NodeStore:
     def __init__(self, path: Path) -> None:
         """Make the directory; remove what an interrupted fetch left there."""
         self._path = path
+        self._parts: set[str] = set()
         path.mkdir(parents=True, exist_ok=True)
         for left in path.glob(f"{_SCRATCH}*"):
             shutil.rmtree(left, ignore_errors=True)
@@ -47,15 +48,20 @@ class NodeStore:
         It stays for the next attempt if the store of the files was Unreachable, and else goes.
         """
         scratch = self._path / f"{_SCRATCH}{digest}"
+        self._parts.add(digest)
         (scratch / "files").mkdir(parents=True, exist_ok=True)
         try:
             yield scratch
         except Unreachable:
             raise
         except BaseException:
-            shutil.rmtree(scratch, ignore_errors=True)
+            self._forget(scratch, digest)
             raise
+        self._forget(scratch, digest)
+
+    def _forget(self, scratch: Path, digest: str) -> None:
         shutil.rmtree(scratch, ignore_errors=True)
+        self._parts.discard(digest)
 
     @contextmanager
     def named(self) -> Iterator[None]:
@@ -73,12 +79,12 @@ class NodeStore:
 
         What is `busy` is being filled at this moment and stays.
         """
-        parts = sorted(self._path.glob(f"{_SCRATCH}*"), key=_age_order, reverse=True)
-        idle = [path for path in parts if path.name.removeprefix(_SCRATCH) not in busy]
-        kept = [path for path in idle if path.name.removeprefix(_SCRATCH) in wanted][:_MOST_PARTS]
-        for path in idle:
-            if path not in kept:
-                shutil.rmtree(path, ignore_errors=True)
+        idle = {digest: self._path / f"{_SCRATCH}{digest}" for digest in self._parts - set(busy)}
+        newest = sorted(idle, key=lambda digest: _age_order(idle[digest]), reverse=True)
+        kept = [digest for digest in newest if digest in wanted][:_MOST_PARTS]
+        for digest, path in idle.items():
+            if digest not in kept:
+                self._forget(path, digest)
 
     def keep(self, scratch: Path, manifest: Manifest, *, resident_mb: float | None = None) -> None:
         """Move a verified scratch directory to its place, in place of a damaged one.
@@ -99,11 +105,17 @@ class NodeStore:
 
     def prune(self, keep: Collection[str], *, most: int) -> None:
         """Remove the versions used longest ago beyond `most`; those in `keep` always stay."""
-        found = (p for p in self._path.iterdir() if p.is_dir() and p.name not in keep)
-        others = [p for p in found if not p.name.startswith(_SCRATCH)]
-        others.sort(key=lambda path: path.stat().st_mtime, reverse=True)
-        for path in others[max(0, most - len(keep)) :]:
+        room = max(0, most - len(keep))
+        names = set(self._names()) - set(keep)
+        others = [self._path / name for name in names if not name.startswith(_SCRATCH)]
+        if len(others) <= room:  # with a thousand models, most often
+            return
+        for path in sorted(others, key=_age_order, reverse=True)[room:]:
             shutil.rmtree(path, ignore_errors=True)
+
+    def _names(self) -> list[str]:
+        """What is there: names only, since there may be thousands and it is asked at each swap."""
+        return os.listdir(self._path)  # noqa: PTH208 - a Path each would cost more than the rest
 
 
 def _age_order(path: Path) -> float:

@@ -109,9 +109,9 @@ def test_a_fetch_that_breaks_off_finds_what_it_had_at_its_next_attempt(home: Pat
 def test_of_what_broke_off_the_newest_few_that_are_wanted_stay(home: Path) -> None:
     keeper = NodeStore(home)
     for age in range(6):
-        part = home / f"incoming-{age}"
-        part.mkdir()
-        os.utime(part, (age, age))
+        with contextlib.suppress(Unreachable), keeper.incoming(str(age)) as part:
+            os.utime(part, (age, age))
+            raise Unreachable("it broke off")
     keeper.forget_parts({"0", "1", "2", "3", "5", "never begun"})
     assert {path.name for path in home.iterdir()} == {"incoming-5", "incoming-3", "incoming-2"}
     keeper.forget_parts(())
