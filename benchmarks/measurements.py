@@ -163,7 +163,7 @@ def crowd(bench: Bench) -> Section:
     notes = [
         (
             "the node store was filled and the entries synced before the start: no trials of the "
-            "other models, nothing for a registrar to do"
+            "other models, and none of their entries pending"
         ),
         (
             "watcher's CPU: utime + stime over 20 s without load or swap, polls 0.05 s apart; "

@@ -50,8 +50,8 @@ class Resident:
 class Residents:
     """What is loaded. `budget_mb` 0 is no limit; times are seconds of `clock`.
 
-    A swap costs as much among a thousand models as among two: nothing here looks at all of them.
-    `megabytes` is what all of it is reckoned to take.
+    A swap costs as much among a thousand models as among two: nothing but `make_room`, which has a
+    budget to keep, looks at all of them. `megabytes` is what all of it is reckoned to take.
     """
 
     budget_mb: float = 0.0

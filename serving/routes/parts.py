@@ -44,7 +44,8 @@ def predicted(
     except RequestEntityTooLarge:
         limit = parts().settings.max_body_bytes
         return failed(RequestTooLarge(f"body: more than {limit} bytes"), protocol)
-    except Exception as error:  # noqa: BLE001 - each server has errors of its own for this
+    except Exception as error:
+        current_app.logger.info("a body could not be read", exc_info=error)
         said = f"body: broken off, or not in chunks ({type(error).__name__})"
         return failed(MalformedRequest(said), protocol)
     answerer = parts().answerer

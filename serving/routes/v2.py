@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from flask import Blueprint, Response, jsonify
 
 from registry.errors import BatonError
 from serving.answer import require_version
+from serving.manager import Serving
 from serving.protocols.v2 import V2, metadata
 from serving.routes.operations import is_ready
 from serving.routes.parts import failed, parts, predicted
@@ -39,24 +43,14 @@ def ready() -> Response:
 @blueprint.get("/models/<name>/versions/<version>")
 def model(name: str, version: str | None = None) -> Response:
     """A model's tensors."""
-    try:
-        with parts().manager.acquire(name) as serving:
-            require_version(serving.assignment, version)
-            return jsonify(metadata(name, str(serving.assignment.version), serving.servable))
-    except BatonError as error:
-        return failed(error, _V2)
+    return _of(name, version, lambda it: metadata(name, str(it.assignment.version), it.servable))
 
 
 @blueprint.get("/models/<name>/ready")
 @blueprint.get("/models/<name>/versions/<version>/ready")
 def model_ready(name: str, version: str | None = None) -> Response:
     """Whether it would answer."""
-    try:
-        with parts().manager.acquire(name) as serving:
-            require_version(serving.assignment, version)
-            return jsonify({"name": name, "ready": True})
-    except BatonError as error:
-        return failed(error, _V2)
+    return _of(name, version, lambda _: {"name": name, "ready": True})
 
 
 @blueprint.post("/models/<name>/infer")
@@ -64,3 +58,13 @@ def model_ready(name: str, version: str | None = None) -> Response:
 def infer(name: str, version: str | None = None) -> Response:
     """Predict with the model `name`."""
     return predicted(_V2, name, version=version)
+
+
+def _of(name: str, version: str | None, tell: Callable[[Serving], dict[str, Any]]) -> Response:
+    """What `tell` says of what would answer, which must be `version` if one is named."""
+    try:
+        with parts().manager.acquire(name) as serving:
+            require_version(serving.assignment, version)
+            return jsonify(tell(serving))
+    except BatonError as error:
+        return failed(error, _V2)
