@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PY = .venv/bin/python
 .DEFAULT_GOAL = help
-.PHONY: help setup clients lock demo train promote rollback retire status history verify serve mlflow test lint format bench bench-swap nightly clean
+.PHONY: help setup clients lock demo train promote rollback retire status history verify serve mlflow test lint format bench bench-front bench-swap nightly clean
 
 help:  ## list these verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,9 @@ format: setup  ## let the formatter and the fixable rules do their work
 
 bench: setup  ## measure what the README claims; writes benchmarks/RESULTS.md
 	@$(PY) -m benchmarks
+
+bench-front: setup  ## requests a second, beside what people would write; needs wrk
+	@$(PYTHON) infra/environment.py peers && $(PY) -m benchmarks.front
 
 bench-swap: setup  ## measure the swap, over an hour: ARGS="--only plain --runs 3"
 	@$(PY) -m benchmarks.swap $(ARGS)

@@ -69,6 +69,12 @@ JOBS: tuple[Job, ...] = (
         "pytest -q --durations=0 tests/chaos/test_outage.py",
         {"BATON_TEST_OUTAGE_SECONDS": "600"},
     ),
+    Job(
+        "described",
+        "5,000 requests that a generator makes of the description: no server error",
+        "pytest -q --durations=0 tests/integration/test_description.py",
+        {"BATON_TEST_CASES": "5000"},
+    ),
 )
 
 

@@ -29,7 +29,8 @@ names, and has the commit it was measured at.
 class Row:
     """One measured thing: median, least and most of the repeats, in `unit`; the goal if any.
 
-    The goal is for the median; with `at_worst`, for the most.
+    The goal is the most there may be, or with `at_least` the least; it is for the median, or with
+    `at_worst` for the most.
     """
 
     name: str
@@ -39,6 +40,7 @@ class Row:
     unit: str = "ms"
     goal: float | None = None
     at_worst: bool = False
+    at_least: bool = False
 
     @classmethod
     def of(
@@ -49,23 +51,25 @@ class Row:
         unit: str = "ms",
         goal: float | None,
         at_worst: bool = False,
+        at_least: bool = False,
     ) -> Row:
         """The row of some repeats."""
         middle = statistics.median(values)
-        return cls(name, middle, min(values), max(values), unit, goal, at_worst)
+        return cls(name, middle, min(values), max(values), unit, goal, at_worst, at_least)
 
     @property
     def verdict(self) -> str:
         """Whether the goal was met; empty without one."""
         if self.goal is None:
             return ""
-        held = (self.most if self.at_worst else self.median) <= self.goal
+        value = self.most if self.at_worst else self.median
+        held = value >= self.goal if self.at_least else value <= self.goal
         return "met" if held else "**missed**"
 
     def cells(self) -> tuple[str, ...]:
         """As shown in a table."""
         unit = f" {self.unit}" if self.unit else ""
-        goal = "" if self.goal is None else f"≤ {self.goal:g}{unit}"
+        goal = "" if self.goal is None else f"{'≥' if self.at_least else '≤'} {self.goal:g}{unit}"
         values = (f"{value:.4g}{unit}" for value in (self.median, self.least, self.most))
         return (self.name, *values, goal, self.verdict)
 

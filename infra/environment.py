@@ -18,7 +18,7 @@ import venv
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-APART = ("clients",)
+APART = ("clients", "peers")
 WANTED = (3, 11)
 
 

@@ -21,7 +21,7 @@ wsgi_app = "serving.app:create_app()"
 bind = _settings.bind
 workers = _settings.workers
 threads = _settings.threads
-worker_class = "gthread"
+worker_class = "gthread" if _settings.lane == "off" else "serving.lane.worker.LaneWorker"
 preload_app = False  # a loaded model does not survive a fork
 max_requests = 0  # a swap frees memory; workers are not recycled for it
 timeout = 60

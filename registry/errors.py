@@ -21,9 +21,13 @@
     │   ├── SignatureMismatch     names the field, what was expected and what came
     │   ├── UnknownModel          no such model is served here
     │   ├── RequestTooLarge       bytes, rows or horizon over the limit
-    │   └── UnsupportedMediaType
+    │   ├── UnsupportedMediaType
+    │   ├── Unauthenticated       no API key, or none of this server
+    │   ├── Forbidden             the key's scopes do not include this
+    │   └── TooManyRequests       beyond the key's rate
     ├── NotReady              nothing is loaded for this model yet
     │   └── RunnerAway            … or the process that runs it is away, or too slow
+    ├── Overloaded            more requests wait than will be answered in time
     ├── ModelFailed           a model raised an error of its own
     ├── NotFinite             a model answered NaN or Infinity
     └── WrongShape            a model answered another number of rows than it was asked
@@ -146,12 +150,33 @@ class UnsupportedMediaType(RequestError):
     """The body's content type is not one this route reads."""
 
 
+class Unauthenticated(RequestError):
+    """An API key is needed, and none came that is known."""
+
+
+class Forbidden(RequestError):
+    """The API key is known, and may not do this."""
+
+
+class TooManyRequests(RequestError):
+    """The API key asks more often than it may."""
+
+    def __init__(self, message: str, *, seconds: float) -> None:
+        """It may ask again in `seconds`."""
+        super().__init__(message)
+        self.seconds = seconds
+
+
 class NotReady(BatonError):
     """Nothing is loaded yet that could answer; try again shortly."""
 
 
 class RunnerAway(NotReady):
     """The process that runs this version is away or did not answer in time; try again shortly."""
+
+
+class Overloaded(BatonError):
+    """This worker has more to do than it can answer in time; try again shortly."""
 
 
 class ModelFailed(BatonError):

@@ -49,8 +49,22 @@ class Settings:
     environment: str = _setting("development", "label", "Tag on runs; nothing depends on it.")
     actor: str = _setting("", "name", "Who promotes, in the ledger. Default: the login name.")
     bind: str = _setting("127.0.0.1:8000", "host:port", "Where the server listens.")
+    api_keys: str = _setting(
+        "",
+        "path",
+        "The file of API keys. Default: `keys.json` in BATON_HOME; without any key this server "
+        "listens on loopback only.",
+    )
     workers: int = _setting(2, "processes", "Gunicorn workers of this node.")
     threads: int = _setting(4, "threads", "Request threads of one worker.")
+    lane: str = _setting(
+        "on",
+        "on, off",
+        "Whether workers answer predictions before Flask sees them; off runs gunicorn's threads.",
+    )
+    queue: int = _setting(
+        64, "requests", "Most predictions that wait for one of a worker's threads; then 503."
+    )
     models: tuple[str, ...] = _setting(
         (),
         "names",
@@ -167,6 +181,8 @@ class Settings:
             raise SettingsError(
                 f"BATON_UNKNOWN_COLUMNS: expected refuse or ignore, got {self.unknown_columns!r}"
             )
+        if self.lane not in ("on", "off"):
+            raise SettingsError(f"BATON_LANE: expected on or off, got {self.lane!r}")
         home = self.home.expanduser().resolve()
         tracking = database_urls.store(self.tracking_uri or f"sqlite:///{home / 'mlflow.db'}")
         registry = database_urls.store(self.registry_uri or tracking)
@@ -205,6 +221,13 @@ class Settings:
         if not os.access(_MEMORY, os.W_OK):
             return self.node_dir / "metrics"
         return _MEMORY / f"baton-{hashlib.sha256(str(self.home).encode()).hexdigest()[:16]}"
+
+    @property
+    def keys_path(self) -> Path:
+        """The file of API keys."""
+        return (
+            Path(self.api_keys).expanduser().resolve() if self.api_keys else self.home / "keys.json"
+        )
 
     @property
     def watcher_socket(self) -> Path:

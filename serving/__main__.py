@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import fcntl
+import ipaddress
 import logging
 import os
 import shutil
@@ -28,6 +29,7 @@ from registry import log
 from registry.errors import BatonError, SettingsError
 from registry.process import cannot_listen, die_with_parent
 from registry.settings import Settings
+from serving.keys import KeyFile
 from serving.metrics import MULTIPROCESS_VARIABLE
 
 _log = logging.getLogger("serving.supervisor")
@@ -88,15 +90,21 @@ class Child:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the node until SIGTERM or SIGINT; returns the exit code."""
+    given_arguments = sys.argv[1:] if arguments is None else list(arguments)
+    if given_arguments[:1] == ["keys"]:
+        from serving import keys_command  # noqa: PLC0415 - only this command needs it
+
+        return keys_command.main(given_arguments[1:])
     parser = argparse.ArgumentParser(prog="python -m serving", description=__doc__)
     parser.add_argument("--bundle", help="serve the version in this directory, without a registry")
-    given = parser.parse_args(arguments)
+    given = parser.parse_args(given_arguments)
     if given.bundle:
         os.environ["BATON_BUNDLE"] = given.bundle  # for the children too
     try:
         settings = Settings.read()
         log.to_json(settings.log_level)
-        _address(settings.bind)
+        host = _address(settings.bind)
+        _access(settings, host)
         _models(settings)
         lock = _only_node(settings)
     except BatonError as error:
@@ -158,13 +166,34 @@ def _children(settings: Settings) -> list[Child]:
     return children
 
 
-def _address(bind: str) -> None:
-    """Refuse an address that gunicorn would fail to listen on, again and again."""
+def _access(settings: Settings, host: str) -> None:
+    """Refuse to be reached from elsewhere by whoever likes to."""
+    if KeyFile(settings.keys_path).read():
+        return
+    if not _is_loopback(host):
+        raise SettingsError(
+            f"BATON_BIND: {settings.bind} can be reached from elsewhere and there is no API key in "
+            f"{settings.keys_path}: make one with `python -m serving keys add NAME`, or bind "
+            "127.0.0.1"
+        )
+    _log.info("no API keys: everyone on this machine may ask, nobody else can")
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
+
+
+def _address(bind: str) -> str:
+    """The host; refuses an address that gunicorn would fail to listen on, again and again."""
     host, _, port = bind.rpartition(":")
     if not host or not port.isdigit():
         raise SettingsError(f"BATON_BIND: expected host:port, as 127.0.0.1:8000, got {bind!r}")
     if (why := cannot_listen(host.strip("[]"), int(port))) is not None:
         raise SettingsError(f"BATON_BIND: {bind}: cannot listen there: {why}")
+    return host.strip("[]")
 
 
 def _models(settings: Settings) -> None:

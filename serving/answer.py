@@ -15,7 +15,9 @@ from dataclasses import dataclass
 
 from registry.errors import MalformedRequest, RequestTooLarge, UnknownModel
 from serving import metrics, problems
+from serving.access import Access
 from serving.assignments import Assignment
+from serving.keys import Scope
 from serving.manager import Manager
 from serving.protocols import Answered, Header, Protocol, Question
 
@@ -35,11 +37,21 @@ class Answer:
 class Answerer:
     """The hot path of one worker."""
 
-    def __init__(self, manager: Manager, *, default_model: str, max_body_bytes: int) -> None:
+    def __init__(
+        self, manager: Manager, access: Access, *, default_model: str, max_body_bytes: int
+    ) -> None:
         """`default_model` may be empty."""
-        self._manager = manager
+        self._manager, self._access = manager, access
         self._default_model = default_model
         self._max_body_bytes = max_body_bytes
+
+    @property
+    def presumed(self) -> str:
+        """What a request means that names no model; empty if it has to name one."""
+        if self._default_model:
+            return self._default_model
+        served = self._manager.names()
+        return served[0] if len(served) == 1 else ""
 
     def answer(
         self,
@@ -82,6 +94,7 @@ class Answerer:
         labels = ("", "")
         headers: dict[str, str] = {}
         try:
+            self._access.admit(header, Scope.PREDICT)
             question = read()
             with self._manager.acquire(self._named(model, question.model)) as serving:
                 assignment, servable = serving.assignment, serving.servable
@@ -133,11 +146,9 @@ class Answerer:
             raise MalformedRequest(f"model: expected {model!r} as in the path, got {said!r}")
         if model is not None or said is not None:
             return model or said or ""
-        served = list(self._manager.models())
-        if self._default_model or len(served) == 1:
-            return self._default_model or served[0]
-        if not served:
-            return ""
+        served = self._manager.names()
+        if self.presumed or not served:
+            return self.presumed
         raise MalformedRequest(
             f'several models are served: post to /models/<name>/predict, or say "model"; there is: '
             f"{', '.join(sorted(served))}"

@@ -22,16 +22,18 @@ from registry.bundle import Bundle, Manifest
 from registry.errors import RunnerAway
 from registry.settings import Settings
 from serving import problems
+from serving.access import Access, Rates
 from serving.answer import Answerer, trusted_id
 from serving.assignments import Assignment, Assignments
 from serving.engines.runner import RunnerEngine, socket_of
+from serving.keys import KeyFile
 from serving.kinds import Limits
 from serving.leisure import at_leisure
 from serving.manager import Manager
 from serving.page import Page
 from serving.residents import Residents
-from serving.routes import mlflow, models, operations, predict, v2
-from serving.routes.parts import EXTENSION, Parts, refused
+from serving.routes import description, mlflow, models, operations, predict, v2
+from serving.routes.parts import EXTENSION, Parts, admitted, refused
 from serving.servable import Servable
 from serving.stored import cost_mb_of, manifest_of, root_of
 
@@ -45,6 +47,7 @@ BLUEPRINTS = (
     v2.blueprint,
     models.blueprint,
     operations.blueprint,
+    description.blueprint,
 )
 
 
@@ -61,11 +64,7 @@ class StoreLoader:
         not this worker with all its models.
         """
         settings = self.settings
-        limits = Limits(
-            max_rows=settings.max_rows,
-            max_horizon=settings.max_horizon,
-            ignore_unknown=settings.unknown_columns == "ignore",
-        )
+        limits = Limits.of(settings)
         manifest: Manifest = manifest_of(settings.store_dir, assignment.digest)
         root = root_of(settings.store_dir, assignment.digest)
         servable = Servable.load(
@@ -139,12 +138,15 @@ def create_app(settings: Settings | None = None, *, manager: Manager | None = No
         manager.reconcile()
     app = Flask("baton", static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
+    access = Access(KeyFile(settings.keys_path), Rates(settings.node_dir / "rates"))
     answerer = Answerer(
         manager,
+        access,
         default_model=settings.default_model,
         max_body_bytes=settings.max_body_bytes,
     )
-    app.extensions[EXTENSION] = Parts(settings, manager, answerer)
+    app.extensions[EXTENSION] = Parts(settings, manager, answerer, access)
+    app.before_request(admitted)
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)
     app.register_error_handler(HTTPException, _http_problem)

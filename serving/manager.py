@@ -16,50 +16,21 @@ import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from registry.errors import NotReady, UnknownModel
 from serving.assignments import Assignment, Assignments, Held
 from serving.first_use import FirstUses
 from serving.page import Page, pack
 from serving.residents import Identity, Loader, Resident, Residents
-from serving.servable import Servable
+from serving.table import Row, Served, Serving
 
 _log = logging.getLogger(__name__)
 _FOLLOW_SECONDS = 0.01
 _PATIENCE_SECONDS = 1.0
 _STOP_SECONDS = 5.0
 _LOADERS = 4
-
-
-@dataclass(frozen=True)
-class Serving:
-    """What one request was given: an assignment, its servable, and nothing that can change."""
-
-    assignment: Assignment
-    resident: Resident
-
-    @property
-    def servable(self) -> Servable:
-        """The loaded version."""
-        return self.resident.servable
-
-
-@dataclass(frozen=True)
-class Served:
-    """One model for people: what is held, what answers, and its servable where it is loaded."""
-
-    held: Held
-    answering: Assignment | None
-    servable: Servable | None
-
-
-@dataclass(frozen=True)
-class _Row:
-    """One model in the table that requests read."""
-
-    held: Held
-    by_key: Mapping[int, Assignment]
+_ELSEWHERE = "runner"  # the engine that asks another process
 
 
 class Manager:
@@ -81,7 +52,7 @@ class Manager:
         self.slot, self._residents = slot, residents or Residents()
         self._pinned = frozenset(pinned)
         self._first_uses = FirstUses(most_first_uses)
-        self._table: dict[str, _Row] = {}
+        self._table: dict[str, Row] = {}
         self._names: dict[int, str] = {}
         self._announced, self._seen = -1, dict[int, int]()
         self._loading: set[Identity] = set()
@@ -99,6 +70,17 @@ class Manager:
     def models(self) -> Mapping[str, Served]:
         """Every model with what the node holds of it and what answers now."""
         return {name: self._served(name, row) for name, row in list(self._table.items())}
+
+    def names(self) -> list[str]:
+        """Every model of this node."""
+        return list(self._table)
+
+    def is_at_hand(self, model: str) -> bool:
+        """Whether it is loaded in this process: an answer waits for nothing and nobody else."""
+        row = self._table.get(model)
+        assignment = row.by_key.get(self._page.current(row.held.index)) if row else None
+        resident = self._residents.get((model, assignment.digest)) if assignment else None
+        return resident is not None and resident.servable.engine != _ELSEWHERE
 
     @contextmanager
     def acquire(self, model: str) -> Iterator[Serving]:
@@ -150,7 +132,7 @@ class Manager:
                 _log.exception("this worker could not follow the node's assignments")
                 self._stop.wait(1.0)
 
-    def _served(self, name: str, row: _Row) -> Served:
+    def _served(self, name: str, row: Row) -> Served:
         answering = row.by_key.get(self._page.current(row.held.index))
         resident = self._residents.get((name, answering.digest)) if answering else None
         if not resident and not self.is_lazy:
@@ -250,7 +232,7 @@ class Manager:
         (self._page.say_failed if failed else self._page.say_ready)(self.slot, index, number)
 
     def _publish(self, name: str, held: Held) -> None:
-        self._table = {**self._table, name: _Row(held, {pack(one.key): one for one in held})}
+        self._table = {**self._table, name: Row(held, {pack(one.key): one for one in held})}
         self._residents.keep_only(name, {one.digest for one in held})
         self._failed = {
             one: number

@@ -56,6 +56,7 @@ LAST_POLL = Gauge(
     multiprocess_mode="mostrecent",
 )
 POLL_ERRORS = Counter("baton_poll_errors_total", "Polls that could not read the ledger.")
+SHED = Counter("baton_shed_total", "Requests turned away because too many waited.")
 RESIDENT_MB = Gauge(
     "baton_resident_megabytes",
     "What the loaded versions of all workers are reckoned to take.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -11,11 +12,15 @@ import orjson
 
 from registry.errors import (
     BatonError,
+    Forbidden,
     MalformedRequest,
     NotReady,
+    Overloaded,
     RequestError,
     RequestTooLarge,
     SignatureMismatch,
+    TooManyRequests,
+    Unauthenticated,
     UnknownModel,
     UnsupportedMediaType,
 )
@@ -30,8 +35,12 @@ _STATUS: Final[Mapping[type[BatonError], HTTPStatus]] = {
     RequestTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     UnsupportedMediaType: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     SignatureMismatch: HTTPStatus.UNPROCESSABLE_ENTITY,
+    Unauthenticated: HTTPStatus.UNAUTHORIZED,
+    Forbidden: HTTPStatus.FORBIDDEN,
+    TooManyRequests: HTTPStatus.TOO_MANY_REQUESTS,
     RequestError: HTTPStatus.BAD_REQUEST,
     NotReady: HTTPStatus.SERVICE_UNAVAILABLE,
+    Overloaded: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 
 
@@ -43,13 +52,16 @@ class Problem:
     detail: str
     request_id: str
     extra: Mapping[str, Any] = field(default_factory=dict)
+    retry_after_seconds: int = RETRY_AFTER_SECONDS
 
     @property
     def headers(self) -> Mapping[str, str]:
         """What it says in headers, whatever the protocol."""
         headers = {"X-Request-Id": self.request_id}
         if self.status in (HTTPStatus.SERVICE_UNAVAILABLE, HTTPStatus.TOO_MANY_REQUESTS):
-            headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
+            headers["Retry-After"] = str(self.retry_after_seconds)
+        if self.status == HTTPStatus.UNAUTHORIZED:
+            headers["WWW-Authenticate"] = "Bearer"
         return headers
 
     def document(self) -> bytes:
@@ -77,4 +89,5 @@ def problem(error: BaseException, *, request_id: str) -> Problem:
     extra: dict[str, Any] = {}
     if isinstance(error, SignatureMismatch):
         extra = {"field": error.field, "expected": error.expected, "got": error.got}
-    return Problem(status, detail, request_id, extra)
+    wait = math.ceil(error.seconds) if isinstance(error, TooManyRequests) else RETRY_AFTER_SECONDS
+    return Problem(status, detail, request_id, extra, max(1, wait))

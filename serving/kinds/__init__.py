@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Protocol, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, Self, cast
 
 from registry.errors import BundleInvalid
 from serving.kinds.forecast import Forecast, ForecastEngine
@@ -15,6 +15,7 @@ from serving.kinds.tabular import Tabular, TabularEngine
 
 if TYPE_CHECKING:
     from registry.bundle import Bundle
+    from registry.settings import Settings
     from registry.signature import Signature
     from serving.engines import Engine
 
@@ -26,6 +27,15 @@ class Limits:
     max_rows: int
     ignore_unknown: bool = False
     max_horizon: int
+
+    @classmethod
+    def of(cls, settings: Settings) -> Self:
+        """As this node is set."""
+        return cls(
+            max_rows=settings.max_rows,
+            max_horizon=settings.max_horizon,
+            ignore_unknown=settings.unknown_columns == "ignore",
+        )
 
 
 class Kind(Protocol):

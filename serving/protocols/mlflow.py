@@ -34,6 +34,8 @@ _TRUTH: Final = {"true": True, "false": False}
 _WHOLES: Final = ("integer", "long")
 _NUMBERS: Final = ("float", "double")
 _CODES: Final = {
+    HTTPStatus.UNAUTHORIZED: "UNAUTHENTICATED",
+    HTTPStatus.FORBIDDEN: "PERMISSION_DENIED",
     HTTPStatus.NOT_FOUND: "RESOURCE_DOES_NOT_EXIST",
     HTTPStatus.INTERNAL_SERVER_ERROR: "INTERNAL_ERROR",
     HTTPStatus.SERVICE_UNAVAILABLE: "TEMPORARILY_UNAVAILABLE",

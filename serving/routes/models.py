@@ -9,8 +9,8 @@ from flask import Blueprint, Response, jsonify
 
 from registry.errors import UnknownModel
 from serving.assignments import Assignment
-from serving.manager import Served
 from serving.routes.parts import failed, parts
+from serving.table import Served
 
 blueprint = Blueprint("models", __name__)
 

@@ -23,6 +23,8 @@ def readyz() -> Response:
     if is_ready():
         return jsonify({"status": "ready", "models": sorted(parts().manager.models())})
     waiting = _waiting() or "a Production version"
+    if parts().stopping.is_set():
+        waiting = "the end: this server stops"
     response = jsonify({"status": "not ready", "waiting_for": waiting})
     response.status_code = 503
     response.headers["Retry-After"] = str(RETRY_AFTER_SECONDS)
@@ -37,7 +39,9 @@ def prometheus() -> Response:
 
 
 def is_ready() -> bool:
-    """Whether something is in Production here, and all that can be loaded is."""
+    """Whether something is in Production here, all that can be loaded is, and it goes on."""
+    if parts().stopping.is_set():
+        return False
     return bool(parts().manager.models()) and not _waiting()
 
 

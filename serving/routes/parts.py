@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, field
 from typing import cast
 
 from flask import Response, current_app, request
@@ -11,6 +12,7 @@ from werkzeug.exceptions import RequestEntityTooLarge
 from registry.errors import BatonError, MalformedRequest, RequestTooLarge
 from registry.settings import Settings
 from serving import problems
+from serving.access import Access
 from serving.answer import Answer, Answerer, trusted_id
 from serving.manager import Manager
 from serving.problems import Problem
@@ -19,20 +21,55 @@ from serving.protocols.baton import Baton
 
 EXTENSION = "baton"
 BATON = Baton()
+# What a load balancer asks, and the page that can then ask for a key.
+_FOR_EVERYONE = frozenset(
+    {
+        "operations.livez",
+        "operations.readyz",
+        "mlflow.ping",
+        "v2.live",
+        "v2.ready",
+        "description.docs",
+        "description.docs_asset",
+    }
+)
+# Each protocol refuses in its own words.
+_ADMITTED_LATER = frozenset(
+    {
+        "predict.predict_default",
+        "predict.predict_named",
+        "predict.forecast",
+        "mlflow.invocations",
+        "v2.infer",
+    }
+)
 
 
 @dataclass(frozen=True)
 class Parts:
-    """The worker's parts."""
+    """The worker's parts; `stopping` is set once this worker is told to end."""
 
     settings: Settings
     manager: Manager
     answerer: Answerer
+    access: Access
+    stopping: threading.Event = field(default_factory=threading.Event)
 
 
 def parts() -> Parts:
     """The parts of the application that handles this request."""
     return cast("Parts", current_app.extensions[EXTENSION])
+
+
+def admitted() -> Response | None:
+    """Before each request: a refusal, unless everyone may ask this or the answerer sees to it."""
+    if request.endpoint in _FOR_EVERYONE or request.endpoint in _ADMITTED_LATER:
+        return None
+    try:
+        parts().access.admit(request.headers.get, None)
+    except BatonError as error:
+        return failed(error)
+    return None
 
 
 def predicted(

@@ -6,9 +6,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from flask import Flask
 
 from registry.settings import Settings
 from registry.sql_ledger import SqlLedger
+from tests.servingfakes.lane_client import Client, LaneClient, Through
 
 Open = Callable[[], SqlLedger]
 
@@ -40,3 +42,19 @@ def open_ledger(url: str) -> Iterator[Open]:
 def ledger(open_ledger: Open) -> SqlLedger:
     """A new ledger."""
     return open_ledger()
+
+
+@pytest.fixture(scope="module", params=["lane", "flask"])
+def through(request: pytest.FixtureRequest) -> Iterator[Through]:
+    """Asks an application by either way that a worker can be run: the same is to come back."""
+    opened: list[LaneClient] = []
+
+    def client(app: Flask) -> Client:
+        if request.param == "flask":
+            return app.test_client()
+        opened.append(LaneClient(app))
+        return opened[-1]
+
+    yield client
+    for one in opened:
+        one.close()

@@ -6,11 +6,11 @@ The cases are our own; their categories are those of the public JSON parsing sui
 from __future__ import annotations
 
 import pytest
-from flask.testing import FlaskClient
 
 from registry.settings import Settings
 from serving.app import create_app
 from tests.servingfakes import models
+from tests.servingfakes.lane_client import Client, Through
 from tests.servingfakes.served import serve
 from tests.servingfakes.versions import folder
 
@@ -103,10 +103,10 @@ BODIES = {
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> FlaskClient:
+def client(tmp_path_factory: pytest.TempPathFactory, through: Through) -> Client:
     made = tmp_path_factory.mktemp("json")
     serve(made / "var", {"line": folder(made / "line", models.linear(3))})
-    return create_app(Settings.read({"BATON_HOME": str(made / "var")})).test_client()
+    return through(create_app(Settings.read({"BATON_HOME": str(made / "var")})))
 
 
 PATHS = {
@@ -118,13 +118,13 @@ PATHS = {
 }
 
 
-def status(client: FlaskClient, path: str, body: bytes) -> int:
+def status(client: Client, path: str, body: bytes) -> int:
     return client.post(path, data=body, content_type="application/json").status_code
 
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("value", NUMBERS, ids=repr)
-def test_a_number_is_what_json_says_it_is(client: FlaskClient, path: str, value: bytes) -> None:
+def test_a_number_is_what_json_says_it_is(client: Client, path: str, value: bytes) -> None:
     found = status(client, path, PATHS[path].replace(b"%b", value))
     expected = NUMBERS[value]
     assert found < 500
@@ -133,7 +133,7 @@ def test_a_number_is_what_json_says_it_is(client: FlaskClient, path: str, value:
 
 @pytest.mark.parametrize("path", PATHS)
 @pytest.mark.parametrize("name", BODIES)
-def test_a_body_is_what_json_says_it_is(client: FlaskClient, path: str, name: str) -> None:
+def test_a_body_is_what_json_says_it_is(client: Client, path: str, name: str) -> None:
     body, is_json = BODIES[name]
     reply = client.post(path, data=body, content_type="application/json")
     assert reply.status_code in (400, 422), reply.text
@@ -142,7 +142,7 @@ def test_a_body_is_what_json_says_it_is(client: FlaskClient, path: str, name: st
     assert is_json is None or refused_as_json != is_json, said[:200]
 
 
-def test_of_equal_keys_the_last_counts(client: FlaskClient) -> None:
+def test_of_equal_keys_the_last_counts(client: Client) -> None:
     reply = client.post(
         "/predict",
         data=b'{"instances": [[1]], "instances": [[2]]}',
@@ -151,7 +151,7 @@ def test_of_equal_keys_the_last_counts(client: FlaskClient) -> None:
     assert reply.json["predictions"] == [[6.0]]  # type: ignore[index]
 
 
-def test_every_byte_that_is_cut_off_or_changed_is_no_server_error(client: FlaskClient) -> None:
+def test_every_byte_that_is_cut_off_or_changed_is_no_server_error(client: Client) -> None:
     for path, template in PATHS.items():
         body = template.replace(b"%b", b'2.5, "\\u00e9\xc3\xa9"')
         for place in range(len(body)):

@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from flask.testing import FlaskClient
 
 from tests.servingfakes.front import LABELS, ROWS, front
+from tests.servingfakes.lane_client import Client, Through
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> FlaskClient:
-    return front(tmp_path_factory.mktemp("front"))
+def client(tmp_path_factory: pytest.TempPathFactory, through: Through) -> Client:
+    return through(front(tmp_path_factory.mktemp("front")))
 
 
 @pytest.mark.parametrize(
@@ -32,7 +32,7 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> FlaskClient:
     ],
     ids=lambda asked: next(iter(asked)),
 )
-def test_mlflow_takes_its_forms(client: FlaskClient, asked: dict[str, Any]) -> None:
+def test_mlflow_takes_its_forms(client: Client, asked: dict[str, Any]) -> None:
     reply = client.post("/invocations", json=asked)
     assert (reply.status_code, reply.json) == (200, {"predictions": LABELS})
     assert reply.headers["X-Model-Name"] == "flowers"
@@ -46,7 +46,7 @@ def test_mlflow_takes_its_forms(client: FlaskClient, asked: dict[str, Any]) -> N
         'd,c,b,"a"\n4,3,2,1\n8,7,6,5',
     ],
 )
-def test_mlflow_takes_csv(client: FlaskClient, text: str) -> None:
+def test_mlflow_takes_csv(client: Client, text: str) -> None:
     reply = client.post("/invocations", data=text.encode(), content_type="text/csv; charset=utf-8")
     assert (reply.status_code, reply.json) == (200, {"predictions": LABELS})
 
@@ -70,14 +70,14 @@ def test_mlflow_takes_csv(client: FlaskClient, text: str) -> None:
     ],
 )
 def test_a_csv_that_does_not_fit_is_a_400_that_says_where(
-    client: FlaskClient, text: str, words: str
+    client: Client, text: str, words: str
 ) -> None:
     reply = client.post("/invocations", data=text.encode(), content_type="text/csv")
     assert (reply.status_code, reply.json["error_code"]) == (400, "BAD_REQUEST")  # type: ignore[index]
     assert words in reply.json["message"]  # type: ignore[index]
 
 
-def test_bytes_that_are_no_text_are_a_400(client: FlaskClient) -> None:
+def test_bytes_that_are_no_text_are_a_400(client: Client) -> None:
     reply = client.post("/invocations", data=b"a,b\n\xff,1\n", content_type="text/csv")
     assert reply.status_code == 400
 
@@ -93,7 +93,7 @@ def test_bytes_that_are_no_text_are_a_400(client: FlaskClient) -> None:
     ],
 )
 def test_every_mistake_of_mlflows_client_is_a_400(
-    client: FlaskClient, asked: dict[str, Any], words: str
+    client: Client, asked: dict[str, Any], words: str
 ) -> None:
     reply = client.post("/invocations", json=asked)
     assert (reply.status_code, reply.json["error_code"]) == (400, "BAD_REQUEST")  # type: ignore[index]
@@ -102,12 +102,12 @@ def test_every_mistake_of_mlflows_client_is_a_400(
 
 @pytest.mark.parametrize("content_type", ["text/plain", "application/vnd.apache.parquet", ""])
 def test_a_content_type_that_nobody_reads_is_a_415_in_plain_text(
-    client: FlaskClient, content_type: str
+    client: Client, content_type: str
 ) -> None:
     reply = client.post("/invocations", data=b"x", content_type=content_type)
     assert (reply.status_code, reply.mimetype) == (415, "text/plain")
 
 
-def test_mlflows_other_routes(client: FlaskClient) -> None:
+def test_mlflows_other_routes(client: Client) -> None:
     assert [client.get(path).status_code for path in ("/ping", "/health", "/version")] == [200] * 3
     assert client.get("/version").text.count(".") == 2

@@ -9,24 +9,24 @@ from typing import Any
 
 import numpy as np
 import pytest
-from flask.testing import FlaskClient
 from werkzeug.test import TestResponse
 
 from tests.servingfakes.front import LABELS, ROWS, SCORES, front
+from tests.servingfakes.lane_client import Client, Through
 
 LENGTH = "Inference-Header-Content-Length"
 
 
 @pytest.fixture(scope="module")
-def client(tmp_path_factory: pytest.TempPathFactory) -> FlaskClient:
-    return front(tmp_path_factory.mktemp("front"))
+def client(tmp_path_factory: pytest.TempPathFactory, through: Through) -> Client:
+    return through(front(tmp_path_factory.mktemp("front")))
 
 
 def tensor(name: str, datatype: str, shape: list[int], data: Any) -> dict[str, Any]:
     return {"name": name, "datatype": datatype, "shape": shape, "data": data}
 
 
-def infer(client: FlaskClient, model: str, *inputs: Mapping[str, Any], **more: Any) -> TestResponse:
+def infer(client: Client, model: str, *inputs: Mapping[str, Any], **more: Any) -> TestResponse:
     return client.post(f"/v2/models/{model}/infer", json={"inputs": list(inputs), **more})
 
 
@@ -38,7 +38,7 @@ def outputs(reply: TestResponse) -> dict[str, tuple[str, list[int], Any]]:
     }
 
 
-def test_columns_are_tensors(client: FlaskClient) -> None:
+def test_columns_are_tensors(client: Client) -> None:
     columns = zip("abcd", zip(*ROWS, strict=True), strict=True)
     reply = infer(client, "flowers", *(tensor(n, "FP64", [2, 1], list(v)) for n, v in columns))
     assert outputs(reply) == {
@@ -49,13 +49,13 @@ def test_columns_are_tensors(client: FlaskClient) -> None:
 
 
 @pytest.mark.parametrize("data", [ROWS, [cell for row in ROWS for cell in row]], ids=["2d", "flat"])
-def test_all_columns_may_come_side_by_side(client: FlaskClient, data: Any) -> None:
+def test_all_columns_may_come_side_by_side(client: Client, data: Any) -> None:
     reply = infer(client, "flowers", tensor("x", "FP32", [2, 4], data), id="mine")
     assert outputs(reply)["label"] == ("INT64", [2], LABELS)
     assert reply.json["id"] == "mine"  # type: ignore[index]
 
 
-def test_only_what_is_asked_for_comes_back(client: FlaskClient) -> None:
+def test_only_what_is_asked_for_comes_back(client: Client) -> None:
     reply = infer(
         client, "flowers", tensor("x", "FP32", [2, 4], ROWS), outputs=[{"name": "scores"}]
     )
@@ -67,7 +67,7 @@ def test_only_what_is_asked_for_comes_back(client: FlaskClient) -> None:
     )
 
 
-def test_tensors_may_come_and_go_in_binary(client: FlaskClient) -> None:
+def test_tensors_may_come_and_go_in_binary(client: Client) -> None:
     array = np.array([[2.0], [3.0]], dtype="<f4")
     asked = {
         "inputs": [
@@ -98,7 +98,7 @@ def test_tensors_may_come_and_go_in_binary(client: FlaskClient) -> None:
     assert struct.unpack("<2f", reply.data[length:]) == (6.0, 9.0)
 
 
-def test_texts_may_come_in_binary(client: FlaskClient) -> None:
+def test_texts_may_come_in_binary(client: Client) -> None:
     texts = b"".join(struct.pack("<I", len(t)) + t for t in ("héllo".encode(), b""))
     entry = {"datatype": "BYTES", "shape": [2, 1], "parameters": {"binary_data_size": len(texts)}}
     told = client.get("/v2/models/text").json["inputs"]  # type: ignore[index]
@@ -110,7 +110,7 @@ def test_texts_may_come_in_binary(client: FlaskClient) -> None:
     assert reply.status_code == 200, reply.text
 
 
-def test_a_forecast_is_tensors_too(client: FlaskClient) -> None:
+def test_a_forecast_is_tensors_too(client: Client) -> None:
     by_days = outputs(infer(client, "petr4", tensor("horizon", "INT64", [1], [2])))
     assert list(by_days) == ["ds", "yhat", "yhat_lower", "yhat_upper"]
     assert by_days["ds"][:2] == ("BYTES", [2])
@@ -119,7 +119,7 @@ def test_a_forecast_is_tensors_too(client: FlaskClient) -> None:
     assert by_dates == by_days
 
 
-def test_metadata_tells_what_goes_in_and_comes_out(client: FlaskClient) -> None:
+def test_metadata_tells_what_goes_in_and_comes_out(client: Client) -> None:
     told = client.get("/v2/models/flowers").json
     assert told == {
         "name": "flowers",
@@ -150,13 +150,13 @@ def test_metadata_tells_what_goes_in_and_comes_out(client: FlaskClient) -> None:
         ("/models/line/versions/2", 404),
     ],
 )
-def test_v2s_other_routes(client: FlaskClient, path: str, status: int) -> None:
+def test_v2s_other_routes(client: Client, path: str, status: int) -> None:
     reply = client.get(f"/v2{path}")
     assert reply.status_code == status
     assert status == 200 or list(reply.json) == ["error"]  # type: ignore[arg-type]
 
 
-def test_a_version_in_the_path_must_be_the_one_that_serves(client: FlaskClient) -> None:
+def test_a_version_in_the_path_must_be_the_one_that_serves(client: Client) -> None:
     asked = {"inputs": [tensor("x", "FP32", [1, 1], [2])]}
     assert client.post("/v2/models/line/versions/1/infer", json=asked).status_code == 200
     reply = client.post("/v2/models/line/versions/2/infer", json=asked)
@@ -206,7 +206,7 @@ GOOD = tensor("x", "FP32", [1, 1], [2.0])
     ],
 )
 def test_a_question_that_is_wrong_is_refused_by_name(
-    client: FlaskClient, asked: dict[str, Any], words: str
+    client: Client, asked: dict[str, Any], words: str
 ) -> None:
     reply = client.post("/v2/models/line/infer", json=asked)
     assert reply.status_code in (400, 422)
@@ -214,7 +214,7 @@ def test_a_question_that_is_wrong_is_refused_by_name(
 
 
 @pytest.mark.parametrize("length", ["-1", "1e3", "99999", "x", "²"])
-def test_a_wrong_length_of_the_json_is_refused(client: FlaskClient, length: str) -> None:
+def test_a_wrong_length_of_the_json_is_refused(client: Client, length: str) -> None:
     text = json.dumps({"inputs": [GOOD]}).encode()
     headers = {LENGTH: length.encode().decode("latin-1")}
     reply = client.post("/v2/models/line/infer", data=text, headers=headers)
@@ -223,9 +223,7 @@ def test_a_wrong_length_of_the_json_is_refused(client: FlaskClient, length: str)
 
 
 @pytest.mark.parametrize(("extra", "size"), [(b"\0", 4), (b"", 3), (b"", 5)])
-def test_binary_data_must_be_as_long_as_it_says(
-    client: FlaskClient, extra: bytes, size: int
-) -> None:
+def test_binary_data_must_be_as_long_as_it_says(client: Client, extra: bytes, size: int) -> None:
     entry = {"name": "x", "datatype": "FP32", "shape": [1, 1]}
     text = json.dumps({"inputs": [{**entry, "parameters": {"binary_data_size": size}}]}).encode()
     reply = client.post(
@@ -247,7 +245,7 @@ def test_binary_data_must_be_as_long_as_it_says(
         ("BYTES", b"\0\0\0\0" * 2),
     ],
 )
-def test_binary_values_are_checked_too(client: FlaskClient, datatype: str, data: bytes) -> None:
+def test_binary_values_are_checked_too(client: Client, datatype: str, data: bytes) -> None:
     entry = {"name": "x", "datatype": datatype, "shape": [1]}
     asked = {"inputs": [{**entry, "parameters": {"binary_data_size": len(data)}}]}
     text = json.dumps(asked).encode()
@@ -256,7 +254,7 @@ def test_binary_values_are_checked_too(client: FlaskClient, datatype: str, data:
     assert reply.json["error"].startswith("x: expected")  # type: ignore[index]
 
 
-def test_all_protocols_answer_the_same(client: FlaskClient) -> None:
+def test_all_protocols_answer_the_same(client: Client) -> None:
     own = client.post("/models/flowers/predict", json={"instances": ROWS}).json
     assert own is not None
     assert (own["predictions"], own["outputs"]) == (LABELS, {"scores": SCORES})
@@ -266,7 +264,7 @@ def test_all_protocols_answer_the_same(client: FlaskClient) -> None:
     assert (v2["label"][2], np.reshape(v2["scores"][2], (2, 4)).tolist()) == (LABELS, SCORES)
 
 
-def test_a_body_that_names_another_model_than_the_path_is_refused(client: FlaskClient) -> None:
+def test_a_body_that_names_another_model_than_the_path_is_refused(client: Client) -> None:
     asked = {"instances": [[1]], "model": "line"}
     assert client.post("/models/line/predict", json=asked).status_code == 200
     reply = client.post("/models/petr4/predict", json=asked)

@@ -22,10 +22,13 @@ from tests.servingfakes.versions import route
 PYTHON = ROOT / "var" / "environments" / "clients" / "bin" / "python"
 
 
-@pytest.fixture(scope="module")
-def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+@pytest.fixture(scope="module", params=["on", "off"], ids=["lane", "gthread"])
+def node(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Node]:
     made = tmp_path_factory.mktemp("clients")
-    node = Node(made / "var", environ={"BATON_DEFAULT_MODEL": "flowers"})
+    environ = {"BATON_DEFAULT_MODEL": "flowers", "BATON_LANE": request.param}
+    node = Node(made / "var", environ=environ)
     served = folders(made)
     for name, path in served.items():
         node.promote(route(path), model=name)

@@ -77,10 +77,12 @@ BROKEN_OFF = {
 }
 
 
-@pytest.fixture(scope="module")
-def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
+@pytest.fixture(scope="module", params=["on", "off"], ids=["lane", "gthread"])
+def node(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Iterator[Node]:
     made = tmp_path_factory.mktemp("http")
-    node = Node(made / "var")
+    node = Node(made / "var", environ={"BATON_LANE": request.param})
     node.promote(route(folder(made / "v1", models.linear(3))))
     node.start()
     node.until_serving(1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from flask.testing import FlaskClient
+from flask import Flask
 
 from registry.settings import Settings
 from serving.app import create_app
@@ -32,12 +32,12 @@ def folders(home: Path) -> dict[str, Path]:
     }
 
 
-def front(home: Path) -> FlaskClient:
-    """A client of that application; `flowers` is its default, three rows its limit."""
+def front(home: Path) -> Flask:
+    """That application; `flowers` is its default, three rows its limit."""
     serve(home / "var", folders(home))
     settings = {
         "BATON_HOME": str(home / "var"),
         "BATON_DEFAULT_MODEL": "flowers",
         "BATON_MAX_ROWS": "3",
     }
-    return create_app(Settings.read(settings)).test_client()
+    return create_app(Settings.read(settings))

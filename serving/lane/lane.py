@@ -1,0 +1,198 @@
+"""Where the requests of one worker go: prediction routes to `answer()`, all others to Flask.
+
+A prediction that is known to be quick is answered on the loop's thread: handing it to another one
+costs more than it takes. All others are answered by a few threads; when too many wait for those,
+the next is turned away at once. Routes that predict nothing have threads of their own, so that
+health is told however busy the models are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import time
+from functools import partial
+from http import HTTPStatus
+from typing import Final
+
+from registry.errors import BatonError, MalformedRequest, Overloaded
+from serving import metrics, problems
+from serving.answer import Answer, trusted_id
+from serving.lane.connection import Connection
+from serving.lane.crew import Crew, Work
+from serving.lane.hot import Hot, hot
+from serving.lane.request import Request
+from serving.lane.wsgi import Application, call
+from serving.protocols import Protocol
+from serving.protocols.baton import Baton
+from serving.routes.parts import Parts
+
+_log = logging.getLogger(__name__)
+_QUICK_SECONDS: Final = 0.002
+# Of the requests that are there at one moment, so much is answered; the rest is turned away.
+_TURN_SECONDS: Final = 0.05
+_QUICK_BYTES: Final = 16 * 1024
+_MOST_KNOWN: Final = 10_000
+_ROUTE_THREADS: Final = 2
+_FORECAST: Final = b"/predict/"
+_TIMEOUT: Final = "X-Request-Timeout-Ms"
+_BATON: Final = Baton()
+
+
+class Lane:
+    """The handler of all connections of a worker; used on its loop's thread."""
+
+    def __init__(self, application: Application, parts: Parts, *, most_open: int) -> None:
+        """`application` answers what is no prediction; of `most_open` clients."""
+        settings = parts.settings
+        self._application = application
+        self._answerer, self._manager, self._stop = parts.answerer, parts.manager, parts.stopping
+        self.max_body_bytes = settings.max_body_bytes
+        self.connections: set[Connection] = set()
+        self._most_open = most_open
+        self._loop = asyncio.get_event_loop()
+        self._models = Crew("predict", threads=settings.threads, most_waiting=settings.queue)
+        self._routes = Crew("route", threads=_ROUTE_THREADS, most_waiting=most_open)
+        self._known: dict[bytes, Hot | None] = {}
+        self._turn = 0.0
+
+    @property
+    def stopping(self) -> bool:
+        """Whether this worker is about to end: each connection's next answer is its last."""
+        return self._stop.is_set()
+
+    def opened(self, connection: Connection) -> bool:
+        """See `Handler.opened`."""
+        self.connections.add(connection)
+        return len(self.connections) <= self._most_open
+
+    def closed(self, connection: Connection) -> None:
+        """See `Handler.closed`."""
+        self.connections.discard(connection)
+
+    def take(self, connection: Connection, request: Request) -> Answer | None:
+        """See `Handler.take`."""
+        route = self._route(request)
+        try:
+            until = _until(request)
+        except MalformedRequest as error:
+            return self._refused(error, request, route)
+        if route is None:
+            work = partial(call, self._application, request)
+            crew = self._models if request.target.startswith(_FORECAST) else self._routes
+            return self._later(crew, connection, request, work, until=until)
+        work = partial(
+            self._answerer.answer,
+            route.protocol,
+            route.model,
+            request.body,
+            request.header,
+            version=route.version,
+        )
+        if not self._is_quick(route, request):
+            return self._later(self._models, connection, request, work, until=until, route=route)
+        if self._is_full(route.seconds):
+            metrics.SHED.inc()
+            return self._refused(Overloaded("too many requests at once"), request, route)
+        begun = time.perf_counter()
+        answer = work()
+        route.took(time.perf_counter() - begun)
+        return answer
+
+    def refuse(self, error: BatonError, request: Request | None, status: int) -> Answer:
+        """See `Handler.refuse`."""
+        route = self._route(request) if request else None
+        header = request.header if request else lambda _name: None
+        found = problems.problem(error, request_id=trusted_id(header("X-Request-Id")))
+        if not route and status != found.status:
+            found = problems.Problem(HTTPStatus(status), str(error), found.request_id)
+        protocol: Protocol = route.protocol if route else _BATON
+        return Answer(*protocol.refuse(found))
+
+    def look(self, now: float) -> None:
+        """Once a second: end what has kept still for too long."""
+        for connection in list(self.connections):
+            connection.look(now)
+
+    def close(self) -> None:
+        """End all that is left."""
+        for connection in list(self.connections):
+            connection.abort()
+        self._models.close()
+        self._routes.close()
+
+    def _route(self, request: Request) -> Hot | None:
+        if request.method != b"POST":
+            return None
+        try:
+            return self._known[request.target]
+        except KeyError:
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
+            found = self._known[request.target] = hot(request.target)
+            return found
+
+    def _is_full(self, seconds: float) -> bool:
+        """Whether the loop has had enough for one turn: a request waits for those before it.
+
+        Counted in what they usually take, so that a pause of the machine turns nobody away.
+        """
+        if not self._turn:
+            self._loop.call_soon(self._end_turn)  # behind all that is ready now
+        self._turn += seconds
+        return self._turn > _TURN_SECONDS
+
+    def _end_turn(self) -> None:
+        self._turn = 0.0
+
+    def _is_quick(self, route: Hot, request: Request) -> bool:
+        """Whether the answer is there at once: a small body, a quick model, loaded right here."""
+        if route.seconds > _QUICK_SECONDS or len(request.body) > _QUICK_BYTES:
+            return False
+        if route.model is None and self._manager.is_lazy:
+            return False  # the body may name one that is not loaded
+        return self._manager.is_at_hand(route.model or self._answerer.presumed)
+
+    def _later(
+        self,
+        crew: Crew,
+        connection: Connection,
+        request: Request,
+        work: Work,
+        *,
+        until: float,
+        route: Hot | None = None,
+    ) -> Answer | None:
+        """Have a thread answer it, unless too many wait already."""
+
+        def then(result: Answer | Exception, seconds: float) -> None:
+            if isinstance(result, BaseException):
+                result = self._refused(result, request, route)
+            elif route:
+                route.took(seconds)
+            connection.answer(result)
+
+        try:
+            crew.give(work, until=until, then=then)
+        except Overloaded as error:
+            return self._refused(error, request, route)
+        return None
+
+    def _refused(self, error: Exception, request: Request, route: Hot | None) -> Answer:
+        identity = trusted_id(request.header("X-Request-Id"))
+        found = problems.problem(error, request_id=identity)
+        if found.status == HTTPStatus.INTERNAL_SERVER_ERROR:
+            _log.error("cannot answer", exc_info=error, extra={"request_id": identity})
+        protocol: Protocol = route.protocol if route else _BATON
+        return Answer(*protocol.refuse(found))
+
+
+def _until(request: Request) -> float:
+    """Until when the client wants its answer begun, by `monotonic`."""
+    text = request.header(_TIMEOUT)
+    if text is None:
+        return math.inf
+    if not (text.isascii() and text.isdigit() and len(text) < 10):
+        raise MalformedRequest(f"{_TIMEOUT}: expected milliseconds as a whole number, got {text!r}")
+    return time.monotonic() + int(text) / 1000

@@ -1,0 +1,267 @@
+"""Where the lane takes a request: what the loop's thread answers, and what is turned away."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Iterator
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from registry.settings import Settings
+from serving.answer import Answer
+from serving.lane.hot import Hot, hot
+from serving.lane.lane import Lane
+from serving.lane.request import Request
+from serving.protocols.baton import Baton
+from serving.protocols.mlflow import Mlflow
+from serving.protocols.v2 import V2
+from serving.routes.parts import Parts
+
+SECONDS = 30.0
+
+
+class Answerer:
+    """Answers as slowly as it is told, and remembers on which thread."""
+
+    presumed = "iris"
+
+    def __init__(self) -> None:
+        self.seconds = 0.0
+        self.threads: list[str] = []
+        self.go = threading.Event()
+        self.go.set()
+
+    def answer(self, *_: Any, **__: Any) -> Answer:
+        self.threads.append(threading.current_thread().name)
+        assert self.go.wait(SECONDS)
+        time.sleep(self.seconds)
+        return Answer(200, {}, b"{}")
+
+
+class Manager:
+    def __init__(self) -> None:
+        self.is_lazy = False
+        self.at_hand = True
+
+    def is_at_hand(self, _model: str) -> bool:
+        return self.at_hand
+
+
+class Bench:
+    """A lane with a loop of its own, and one connection's answers."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        asyncio.set_event_loop(self.loop)
+        self.answerer, self.manager = Answerer(), Manager()
+        parts = Parts(
+            Settings(threads=2, queue=3),
+            self.manager,  # type: ignore[arg-type]
+            self.answerer,  # type: ignore[arg-type]
+            SimpleNamespace(),  # type: ignore[arg-type]
+        )
+        self.lane = Lane(self.flask, parts, most_open=10)
+        self.later: list[Answer] = []
+
+    def flask(self, environ: Any, start: Any) -> list[bytes]:
+        self.answerer.threads.append(threading.current_thread().name)
+        start("200 OK", [])
+        return [environ["PATH_INFO"].encode()]
+
+    def answer(self, answer: Answer) -> None:
+        self.later.append(answer)
+
+    def ask(
+        self, target: bytes = b"/models/iris/predict", body: bytes = b"{}", **headers: str
+    ) -> Answer | None:
+        named = {k.replace("_", "-").lower().encode(): v.encode() for k, v in headers.items()}
+        method = b"POST" if body else b"GET"
+        request = Request(
+            method,
+            target,
+            (1, 1),
+            [],
+            lambda name: named.get(name.lower()),
+            None,
+            None,
+            body,
+        )
+        answer = self.lane.take(self, request)  # type: ignore[arg-type]
+        self.loop.run_until_complete(asyncio.sleep(0))  # the turn ends
+        return answer
+
+    def until(self, answers: int) -> list[Answer]:
+        async def wait() -> None:
+            deadline = time.monotonic() + SECONDS
+            while len(self.later) < answers:
+                assert time.monotonic() < deadline
+                await asyncio.sleep(0.002)
+
+        self.loop.run_until_complete(wait())
+        return self.later
+
+    def known(self, times: int = 1) -> None:
+        """Have its route be known by so many answers."""
+        for number in range(times):
+            self.ask()
+            self.until(number + 1)
+        self.later.clear()
+        self.answerer.threads.clear()
+
+
+@pytest.fixture
+def bench() -> Iterator[Bench]:
+    made = Bench()
+    yield made
+    made.answerer.go.set()
+    made.lane.close()
+    made.loop.close()
+
+
+@pytest.mark.parametrize(
+    ("target", "protocol", "model", "version"),
+    [
+        (b"/predict", Baton, None, None),
+        (b"/models/a.b-c_1~/predict", Baton, "a.b-c_1~", None),
+        (b"/invocations", Mlflow, None, None),
+        (b"/v2/models/a/infer", V2, "a", None),
+        (b"/v2/models/a/versions/7/infer", V2, "a", "7"),
+    ],
+)
+def test_prediction_routes_are_known(
+    target: bytes, protocol: type, model: str | None, version: str | None
+) -> None:
+    found = hot(target)
+    assert found
+    assert (type(found.protocol), found.model, found.version) == (protocol, model, version)
+
+
+@pytest.mark.parametrize(
+    "target",
+    [b"/predict?a=1", b"/predict/iris", b"/models/a%20b/predict", b"/models//predict", b"/", b""],
+)
+def test_all_others_are_flasks(target: bytes) -> None:
+    assert hot(target) is None
+
+
+def test_a_route_that_is_quick_is_answered_on_the_loops_thread(bench: Bench) -> None:
+    bench.known()
+    assert bench.ask() is not None
+    assert bench.answerer.threads == [threading.current_thread().name]
+
+
+def test_a_route_that_nobody_asked_yet_is_not(bench: Bench) -> None:
+    assert bench.ask() is None
+    assert bench.until(1)[0].status == 200
+    assert bench.answerer.threads[0].startswith("predict")
+
+
+def test_a_route_that_became_slow_leaves_the_loops_thread_and_comes_back(bench: Bench) -> None:
+    bench.known()
+    bench.answerer.seconds = 0.05
+    while bench.ask() is not None:
+        assert len(bench.answerer.threads) < 10
+    bench.answerer.seconds = 0.0
+    asked = 0
+    while bench.ask() is None:
+        asked += 1
+        assert asked < 100
+        bench.until(asked + 1)
+
+
+@pytest.mark.parametrize("why", ["not at hand", "large", "lazy"])
+def test_what_may_wait_for_something_is_not(bench: Bench, why: str) -> None:
+    bench.known()
+    bench.manager.at_hand = why != "not at hand"
+    bench.manager.is_lazy = why == "lazy"
+    target = b"/models/iris/predict"
+    if why == "lazy":
+        target = b"/predict"
+        bench.lane._known[target] = Hot(Baton(), None, None, seconds=0.0)
+    assert bench.ask(target, b"x" * (20_000 if why == "large" else 2)) is None
+    bench.until(1)
+    assert bench.answerer.threads[0].startswith("predict")
+
+
+def test_other_routes_have_threads_of_their_own(bench: Bench) -> None:
+    bench.answerer.go.clear()
+    for _ in range(5):
+        assert bench.ask() is None
+    assert bench.ask(b"/livez", b"") is None
+    [answer] = bench.until(1)
+    assert answer.body == b"/livez"
+
+
+def test_a_forecast_by_get_waits_with_the_predictions(bench: Bench) -> None:
+    assert bench.ask(b"/predict/petr4?days=3", b"") is None
+    assert bench.until(1)[0].body == b"/predict/petr4"
+    assert bench.answerer.threads[0].startswith("predict")
+
+
+def test_when_too_many_wait_the_next_is_turned_away(bench: Bench) -> None:
+    """Two are being answered and three wait."""
+    bench.answerer.go.clear()
+    for _ in range(5):
+        assert bench.ask() is None
+    refused = bench.ask()
+    assert refused
+    assert (refused.status, refused.headers["Retry-After"]) == (503, "1")
+    assert b"3 requests wait already" in refused.body
+    bench.answerer.go.set()
+    assert [answer.status for answer in bench.until(5)] == [200] * 5
+    answer = bench.ask()
+    assert answer is None or answer.status == 200, "there is room again"
+
+
+def test_a_request_that_would_be_too_late_is_not_computed(bench: Bench) -> None:
+    bench.answerer.go.clear()
+    for _ in range(2):
+        bench.ask()
+    assert bench.ask(X_Request_Timeout_Ms="1") is None
+    assert bench.ask(X_Request_Timeout_Ms="60000") is None
+    time.sleep(0.05)
+    bench.answerer.go.set()
+    answers = bench.until(4)
+    assert sorted(answer.status for answer in answers) == [200, 200, 200, 503]
+    assert len(bench.answerer.threads) == 3
+
+
+@pytest.mark.parametrize("said", ["soon", "-1", "1.5", "1" * 10, ""])
+def test_a_timeout_that_is_none_is_refused(bench: Bench, said: str) -> None:
+    refused = bench.ask(X_Request_Timeout_Ms=said)
+    assert refused
+    assert (refused.status, b"X-Request-Timeout-Ms" in refused.body) == (400, True)
+
+
+def test_of_many_at_one_moment_only_so_much_is_answered(bench: Bench) -> None:
+    """Each of them usually takes a millisecond: after some fifty the rest would wait too long."""
+    route = Hot(Baton(), "iris", None, seconds=0.001)
+    bench.lane._known[b"/models/iris/predict"] = route
+    request = Request(
+        b"POST", b"/models/iris/predict", (1, 1), [], lambda _: None, None, None, b"{}"
+    )
+    statuses = []
+    for _ in range(100):
+        route.seconds = 0.001
+        answer = bench.lane.take(bench, request)  # type: ignore[arg-type]
+        assert answer
+        statuses.append(answer.status)
+    assert statuses == [200] * 50 + [503] * 50 or statuses == [200] * 49 + [503] * 51
+    assert bench.ask() is not None
+    answer = bench.ask()
+    assert answer
+    assert answer.status == 200, "a new turn"
+
+
+def test_what_fails_outside_of_any_answer_is_a_500_that_says_nothing(bench: Bench) -> None:
+    def broken(*_: Any) -> list[bytes]:
+        raise RuntimeError("secret")
+
+    bench.lane._application = broken
+    assert bench.ask(b"/livez", b"") is None
+    [answer] = bench.until(1)
+    assert (answer.status, b"secret" in answer.body) == (500, False)
