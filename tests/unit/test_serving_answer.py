@@ -13,8 +13,10 @@ import pytest
 
 from registry.errors import SignatureMismatch
 from serving import metrics
+from serving.access import Access, Rates
 from serving.answer import Answer, Answerer, trusted_id
 from serving.assignments import Assignments
+from serving.keys import KeyFile
 from serving.node.flip import Flipper
 from serving.page import Page
 from serving.protocols.baton import Baton
@@ -48,7 +50,10 @@ class Worker:
         request_id: str | None = None,
     ) -> Answer:
         self.born = self.born or FakeWorker(self._home, self.loader)
-        answerer = Answerer(self.born.manager, default_model=default_model, max_body_bytes=10_000)
+        access = Access(KeyFile(self._home / "keys.json"), Rates(self._home / "rates"))
+        answerer = Answerer(
+            self.born.manager, access, default_model=default_model, max_body_bytes=10_000
+        )
         text = body if isinstance(body, bytes) else json.dumps(body).encode()
         headers = {"Content-Type": content_type, "X-Request-Id": request_id}
         return answerer.answer(Baton(), model, text, headers.get)
