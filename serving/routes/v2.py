@@ -9,10 +9,10 @@ from flask import Blueprint, Response, jsonify
 
 from registry.errors import BatonError
 from serving.answer import require_version
-from serving.manager import Serving
 from serving.protocols.v2 import V2, metadata
 from serving.routes.operations import is_ready
 from serving.routes.parts import failed, parts, predicted
+from serving.table import Serving
 
 blueprint = Blueprint("v2", __name__, url_prefix="/v2")
 _V2 = V2()
