@@ -28,6 +28,7 @@ timeout = 60
 graceful_timeout = 30
 keepalive = 75
 header_map = "refuse"
+forwarded_allow_ips = ""  # whom to believe says BATON_TRUSTED_PROXIES, in the application
 control_socket_disable = True
 worker_tmp_dir = str(_settings.node_dir)
 logconfig_dict: dict[str, Any] = {

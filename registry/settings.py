@@ -65,6 +65,12 @@ class Settings:
     queue: int = _setting(
         64, "requests", "Most predictions that wait for one of a worker's threads; then 503."
     )
+    trusted_proxies: tuple[str, ...] = _setting(
+        (),
+        "addresses",
+        "Proxies, as addresses or networks, that are believed what they say of a client in "
+        "X-Forwarded-For, -Proto, -Host and -Prefix.",
+    )
     models: tuple[str, ...] = _setting(
         (),
         "names",

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import re
 import time
-import uuid
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
@@ -17,9 +16,11 @@ from registry.errors import MalformedRequest, RequestTooLarge, UnknownModel
 from serving import metrics, problems
 from serving.access import Access
 from serving.assignments import Assignment
+from serving.identity import new_prediction_id, new_request_id
 from serving.keys import Scope
 from serving.manager import Manager
 from serving.protocols import Answered, Header, Protocol, Question
+from serving.table import Serving
 
 _log = logging.getLogger(__name__)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -44,6 +45,7 @@ class Answerer:
         self._manager, self._access = manager, access
         self._default_model = default_model
         self._max_body_bytes = max_body_bytes
+        self._worker = str(manager.slot)
 
     @property
     def presumed(self) -> str:
@@ -91,54 +93,78 @@ class Answerer:
         """Answer, or turn whatever went wrong into a refusal; count both."""
         begun = time.perf_counter()
         identity = trusted_id(header("X-Request-Id"))
-        labels = ("", "")
-        headers: dict[str, str] = {}
+        serving: Serving | None = None
+        metrics.IN_FLIGHT.inc()
         try:
             self._access.admit(header, Scope.PREDICT)
             question = read()
-            with self._manager.acquire(self._named(model, question.model)) as serving:
-                assignment, servable = serving.assignment, serving.servable
-                labels = (assignment.model, str(assignment.version))
-                headers = self._headers(assignment)
-                require_version(assignment, version)
-                result = servable.predict(question.body(servable))
-            answered = Answered(
-                model=labels[0],
-                version=labels[1],
-                prediction_id=str(uuid.uuid4()),
-                servable=servable,
-                result=result,
-            )
-            metrics.PREDICTIONS.labels(labels[0]).inc(len(result["predictions"]))
-            more, encoded = question.encode(answered)
-            answer = Answer(200, {**headers, "X-Request-Id": identity, **more}, encoded)
+            serving = self._manager.acquire(self._named(model, question.model))
+            tally = metrics.tally(serving.assignment.model)
+            answer = self._answered(serving, version, question, identity, tally)
         except Exception as error:  # noqa: BLE001 - every failure becomes a refusal
-            found = problems.problem(error, request_id=identity)
-            if found.status >= 500:
-                _log.warning(
-                    "%s",
-                    error,
-                    exc_info=found.status == 500,
-                    extra={
-                        "request_id": identity,
-                        "model": labels[0],
-                        "version": labels[1],
-                    },
-                )
-            status, more, encoded = protocol.refuse(found)
-            answer = Answer(status, {**headers, **more}, encoded)
-        metrics.REQUESTS.labels(labels[0], str(answer.status)).inc()
-        metrics.REQUEST_SECONDS.labels(labels[0]).observe(time.perf_counter() - begun)
+            tally = metrics.tally(serving.assignment.model if serving else "")
+            tally.refused(error)
+            answer = self._refused(protocol, error, identity, serving)
+        tally.answered(answer.status, time.perf_counter() - begun)
+        metrics.IN_FLIGHT.dec()
         return answer
 
+    def _answered(
+        self,
+        serving: Serving,
+        version: str | None,
+        question: Question,
+        identity: str,
+        tally: metrics.Tally,
+    ) -> Answer:
+        assignment = serving.assignment
+        require_version(assignment, version)
+        with serving:
+            servable = serving.servable
+            result = servable.predict(question.body(servable))
+        tally.predicted(len(result["predictions"]), servable.engine_seconds)
+        answered = Answered(
+            model=assignment.model,
+            version=str(assignment.version),
+            prediction_id=new_prediction_id(),
+            servable=servable,
+            result=result,
+        )
+        more, encoded = question.encode(answered)
+        headers = self._headers(assignment)
+        headers["X-Request-Id"] = identity
+        headers.update(more)
+        return Answer(200, headers, encoded)
+
+    def _refused(
+        self, protocol: Protocol, error: Exception, identity: str, serving: Serving | None
+    ) -> Answer:
+        found = problems.problem(error, request_id=identity)
+        assignment = serving.assignment if serving else None
+        if found.status >= 500:
+            _log.warning(
+                "%s",
+                error,
+                exc_info=found.status == 500,
+                extra={
+                    "request_id": identity,
+                    "model": assignment.model if assignment else "",
+                    "version": str(assignment.version) if assignment else "",
+                },
+            )
+        status, more, encoded = protocol.refuse(found)
+        headers = self._headers(assignment) if assignment else {}
+        return Answer(status, {**headers, **more}, encoded)
+
     def _headers(self, assignment: Assignment) -> dict[str, str]:
-        seq = {"X-Model-Seq": str(assignment.key.seq)} if assignment.in_ledger else {}
-        return {
+        headers = {
             "X-Model-Name": assignment.model,
             "X-Model-Version": str(assignment.version),
-            **seq,
-            "X-Worker": str(self._manager.slot),
+            "X-Worker": self._worker,
         }
+        if assignment.in_ledger:
+            headers["X-Model-Seq"] = str(assignment.key.seq)
+        return headers
 
     def _named(self, model: str | None, said: str | None) -> str:
         """Which model is meant: by the path, by the body, or by there being only one."""
@@ -165,4 +191,4 @@ def require_version(assignment: Assignment, version: str | None) -> None:
 
 def trusted_id(given: str | None) -> str:
     """The client's request id if it has the agreed form, else one of ours."""
-    return given if given and _REQUEST_ID.fullmatch(given) else uuid.uuid4().hex
+    return given if given and _REQUEST_ID.fullmatch(given) else new_request_id()

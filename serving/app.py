@@ -34,6 +34,7 @@ from serving.page import Page
 from serving.residents import Residents
 from serving.routes import description, mlflow, models, operations, predict, v2
 from serving.routes.parts import EXTENSION, Parts, admitted, refused
+from serving.routes.proxies import Proxied
 from serving.servable import Servable
 from serving.stored import cost_mb_of, manifest_of, root_of
 
@@ -146,6 +147,7 @@ def create_app(settings: Settings | None = None, *, manager: Manager | None = No
         max_body_bytes=settings.max_body_bytes,
     )
     app.extensions[EXTENSION] = Parts(settings, manager, answerer, access)
+    app.wsgi_app = Proxied(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
     app.before_request(admitted)
     for blueprint in BLUEPRINTS:
         app.register_blueprint(blueprint)

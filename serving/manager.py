@@ -15,10 +15,10 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import replace
 
 from registry.errors import NotReady, UnknownModel
+from serving import metrics
 from serving.assignments import Assignment, Assignments, Held
 from serving.first_use import FirstUses
 from serving.page import Page, pack
@@ -82,22 +82,12 @@ class Manager:
         resident = self._residents.get((model, assignment.digest)) if assignment else None
         return resident is not None and resident.servable.engine != _ELSEWHERE
 
-    @contextmanager
-    def acquire(self, model: str) -> Iterator[Serving]:
-        """What answers for `model` now, kept loaded until the block ends.
+    def acquire(self, model: str) -> Serving:
+        """What answers for `model` now; a context manager that keeps it loaded.
 
         Raises UnknownModel, or NotReady if nothing is in Production or this worker is behind.
         """
-        serving = self._find(model)
-        resident = serving.resident
-        with resident.lock:
-            resident.users += 1
-        resident.used_at = time.monotonic()
-        try:
-            yield serving
-        finally:
-            with resident.lock:
-                resident.users -= 1
+        return self._find(model)
 
     def reconcile(self) -> bool:
         """Have loaded and forget what the assignments ask for; True if anything was announced."""
@@ -234,6 +224,8 @@ class Manager:
     def _publish(self, name: str, held: Held) -> None:
         self._table = {**self._table, name: Row(held, {pack(one.key): one for one in held})}
         self._residents.keep_only(name, {one.digest for one in held})
+        answering = self._table[name].by_key.get(self._page.current(held.index))
+        metrics.WORKER_VERSION.labels(name, self.slot).set(answering.version if answering else 0)
         self._failed = {
             one: number
             for one, number in self._failed.items()

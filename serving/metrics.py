@@ -6,8 +6,10 @@ into one directory, which the supervisor names before this module is imported.
 
 from __future__ import annotations
 
+import logging
 import mmap
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import cache
 from pathlib import Path
 
 from prometheus_client import (
@@ -22,18 +24,40 @@ from prometheus_client import (
 )
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
+from registry.errors import BatonError
+
+_log = logging.getLogger(__name__)
 MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 # No version: a thousand swaps would leave a thousand series, in memory and in every scrape.
 _MODEL = ("model",)
 
-REQUESTS = Counter(
+_REQUESTS = Counter(
     "baton_requests_total", "Prediction requests answered, by HTTP status.", (*_MODEL, "status")
 )
-REQUEST_SECONDS = Histogram(
+_REQUEST_SECONDS = Histogram(
     "baton_request_seconds", "Time to answer a prediction request.", _MODEL, buckets=_SECONDS
 )
-PREDICTIONS = Counter("baton_predictions_total", "Predictions made (rows or steps).", _MODEL)
+_ENGINE_SECONDS = Histogram(
+    "baton_engine_seconds", "Time a model itself took for a request.", _MODEL, buckets=_SECONDS
+)
+_PREDICTIONS = Counter("baton_predictions_total", "Predictions made (rows or steps).", _MODEL)
+_ERRORS = Counter("baton_errors_total", "Requests refused, by what was wrong.", (*_MODEL, "error"))
+IN_FLIGHT = Gauge(
+    "baton_in_flight", "Prediction requests being answered.", multiprocess_mode="livesum"
+)
+QUEUED = Gauge(
+    "baton_queued",
+    "Requests that wait for a thread, by what those threads do.",
+    ("crew",),
+    multiprocess_mode="livesum",
+)
+WORKER_VERSION = Gauge(
+    "baton_worker_version",
+    "Version that answers in this worker.",
+    (*_MODEL, "worker"),
+    multiprocess_mode="livemostrecent",
+)
 SWAPS = Counter("baton_swaps_total", "Changes of what serves, by result.", ("model", "result"))
 SERVED_SEQ = Gauge(
     "baton_served_seq",
@@ -44,8 +68,8 @@ SERVED_SEQ = Gauge(
 SERVED_VERSION = Gauge(
     "baton_served_version", "Version that answers.", ("model",), multiprocess_mode="mostrecent"
 )
-REFUSED = Gauge(
-    "baton_refused",
+DEGRADED = Gauge(
+    "baton_degraded",
     "1 while this node does not serve what the ledger names.",
     ("model",),
     multiprocess_mode="mostrecent",
@@ -72,13 +96,63 @@ RUNNER_RESTARTS = Counter(
 )
 
 
+class Tally:
+    """What is counted of one model's requests; finding a series costs as much as counting."""
+
+    def __init__(self, model: str) -> None:
+        """Use `tally`."""
+        self._model = model
+        self._by_status: dict[int, Counter] = {}
+        self._seconds = _REQUEST_SECONDS.labels(model)
+        self._engine = _ENGINE_SECONDS.labels(model)
+        self._predictions = _PREDICTIONS.labels(model)
+
+    def answered(self, status: int, seconds: float) -> None:
+        """One more request, and how long it took."""
+        requests = self._by_status.get(status)
+        if requests is None:
+            requests = self._by_status[status] = _REQUESTS.labels(self._model, str(status))
+        requests.inc()
+        self._seconds.observe(seconds)
+
+    def predicted(self, rows: int, engine_seconds: float) -> None:
+        """What the model did for it."""
+        self._predictions.inc(rows)
+        self._engine.observe(engine_seconds)
+
+    def refused(self, error: BaseException) -> None:
+        """What was wrong: one of our errors by its name, or `internal`."""
+        name = type(error).__name__ if isinstance(error, BatonError) else "internal"
+        _ERRORS.labels(self._model, name).inc()
+
+
+@cache
+def tally(model: str) -> Tally:
+    """The counts of a model that is served here; empty for requests that found none."""
+    return Tally(model)
+
+
 class _Collector(MultiProcessCollector):
-    """Leaves out what a process that was killed while it made its file left behind."""
+    """Leaves out a file that cannot be read, such as one whose process was killed making it."""
 
     def collect(self) -> Iterable[Metric]:
-        """Every file that was made whole, merged."""
+        """Every file that can be read, merged."""
         files = [str(path) for path in Path(self._path).glob("*.db") if _is_whole(path)]
+        try:
+            return self._merged(files)
+        except Exception:  # noqa: BLE001 - whatever is in it
+            return self._merged([file for file in files if self._is_sound(file)])
+
+    def _merged(self, files: Sequence[str]) -> Iterable[Metric]:
         return self.merge(files, accumulate=True)  # type: ignore[no-untyped-call, no-any-return]
+
+    def _is_sound(self, file: str) -> bool:
+        try:
+            self._merged([file])
+        except Exception as error:  # noqa: BLE001 - as above
+            _log.error("%s: not counted, it cannot be read: %s", file, error)
+            return False
+        return True
 
 
 def _is_whole(path: Path) -> bool:

@@ -90,9 +90,9 @@ _MISTAKES: Final = {
 
 
 def document(
-    models: Mapping[str, Servable], *, limits: Limits, default: str, closed: bool
+    models: Mapping[str, Servable], *, limits: Limits, default: str, closed: bool, prefix: str = ""
 ) -> dict[str, Any]:
-    """The OpenAPI document; `closed` if an API key is needed."""
+    """The OpenAPI document; `closed` if an API key is needed, `prefix` is a proxy's before ours."""
     bodies = {name: _body(servable, limits) for name, servable in sorted(models.items())}
     paths: dict[str, Any] = {}
     for name, schema in bodies.items():
@@ -117,6 +117,7 @@ def document(
     return {
         "openapi": "3.1.0",
         "info": {"title": "Baton", "version": "1"},
+        "servers": [{"url": prefix or "/"}],
         "paths": paths,
         "components": {
             "schemas": {"Problem": _PROBLEM, "Answer": _ANSWER},

@@ -11,19 +11,22 @@ from registry.bundle import Bundle, Golden, Manifest
 from registry.errors import TrialFailed
 from registry.signature import Signature
 from serving import engines, kinds
+from serving.engines.timed import Timed
 from serving.golden import worst_error
 
 
 class Servable:
     """Answers requests with one version. Thread-safe; freed when nobody holds it any more."""
 
-    def __init__(self, bundle: Bundle, kind: kinds.Kind, golden: Golden | None) -> None:
-        """Use `load`; tests hand in a fake kind."""
+    def __init__(
+        self, bundle: Bundle, kind: kinds.Kind, golden: Golden | None, engine: Timed
+    ) -> None:
+        """Use `load`."""
         self.engine = bundle.engine
         self.kind = bundle.kind
         self.schema = bundle.schema
         self.golden = golden
-        self._kind = kind
+        self._kind, self._timed = kind, engine
 
     @classmethod
     def load(
@@ -43,13 +46,18 @@ class Servable:
         manifest.verify(root)
         bundle = Bundle.open(root, kind=manifest.kind, golden=manifest.golden)
         seed = int(manifest.digest[:8], 16)
-        engine = engines.load(bundle, allowed=allowed, seed=seed, runner=runner)
-        return cls(bundle, kinds.of(bundle, engine, limits), bundle.golden)
+        engine = Timed(engines.load(bundle, allowed=allowed, seed=seed, runner=runner))
+        return cls(bundle, kinds.of(bundle, engine, limits), bundle.golden, engine)
 
     @property
     def signature(self) -> Signature | None:
         """What it takes, if columns or tensors say it."""
         return self._kind.signature
+
+    @property
+    def engine_seconds(self) -> float:
+        """How long the model itself took for this thread's last request."""
+        return self._timed.seconds
 
     def predict(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Answer one request; raises RequestError for the client's mistakes, NotFinite."""

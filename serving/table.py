@@ -2,25 +2,41 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Self
 
 from serving.assignments import Assignment, Held
 from serving.residents import Resident
 from serving.servable import Servable
 
 
-@dataclass(frozen=True)
 class Serving:
-    """What one request was given: an assignment, its servable, and nothing that can change."""
+    """What one request was given, kept loaded while it is used: `with manager.acquire(…)`.
 
-    assignment: Assignment
-    resident: Resident
+    Not a dataclass, which takes as long to make as the rest of an acquisition.
+    """
 
-    @property
-    def servable(self) -> Servable:
-        """The loaded version."""
-        return self.resident.servable
+    __slots__ = ("_resident", "assignment", "servable")
+
+    def __init__(self, assignment: Assignment, resident: Resident) -> None:
+        """Nothing of it changes."""
+        self.assignment, self.servable, self._resident = assignment, resident.servable, resident
+
+    def __enter__(self) -> Self:
+        """Count one more request that uses it."""
+        resident = self._resident
+        with resident.lock:
+            resident.users += 1
+        resident.used_at = time.monotonic()
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        """This one is done."""
+        resident = self._resident
+        with resident.lock:
+            resident.users -= 1
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ name, an unknown one is refused. The graph's first output is `predictions`, othe
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
+from itertools import chain
 from typing import Any, Protocol
 
 import numpy as np
@@ -21,6 +22,8 @@ from registry.errors import (
 from registry.signature import Array, Column, Signature, Tensor, describe, narrowed
 from serving.kinds import envelopes
 from serving.kinds.finite import refuse_non_finite
+
+_NUMBERS = frozenset({int, float})
 
 
 class TabularEngine(Protocol):
@@ -54,6 +57,7 @@ class Tabular:
         if self._columns:
             self._matrix = _takes_matrix(engine.inputs, len(self._columns))
             _check_mapping(engine.inputs, self._order, matrix=self._matrix)
+            self._is_plain = self._matrix and _are_plain(self._columns.values(), engine.inputs[0])
         else:
             self._targets = _targets(self.signature.tensors, engine.inputs)
 
@@ -89,6 +93,9 @@ class Tabular:
 
     def _columnar(self, form: str, value: Any) -> tuple[dict[str, Array], int | None]:
         """One array a column, as the graph wants them."""
+        if (matrix := self._at_once(form, value)) is not None:
+            self._check_rows(form, len(matrix))
+            return {self._engine.inputs[0].name: matrix}, len(matrix)
         names, columns, rows = envelopes.table(form, value, self._order)
         self._check_rows(form, rows)
         for name in names:
@@ -106,6 +113,21 @@ class Tabular:
             stacked = np.stack(list(arrays.values()), axis=1)
             return {tensor.name: narrowed(stacked, tensor.dtype, field=self._cell)}, rows
         return {t.name: _shaped(arrays[t.name], t) for t in self._engine.inputs}, rows
+
+    def _at_once(self, form: str, value: Any) -> Array | None:
+        """The graph's matrix from rows of plain numbers, where each column would give the same.
+
+        None where anything has to be looked at closer: by column, which can name what is wrong.
+        """
+        rows = envelopes.in_order(form, value, self._order) if self._is_plain else None
+        if rows is None or not set(map(type, chain.from_iterable(rows))) <= _NUMBERS:
+            return None
+        try:
+            with np.errstate(over="ignore"):
+                matrix = np.array(rows, self._engine.inputs[0].dtype)
+        except OverflowError:
+            return None
+        return matrix if np.isfinite(matrix).all() else None
 
     def _cell(self, place: Sequence[int]) -> str:
         """A place in the matrix as the client wrote it."""
@@ -174,6 +196,16 @@ def _takes_matrix(inputs: Sequence[Tensor], columns: int) -> bool:
     if len(inputs) != 1 or len(inputs[0].shape) != 2:
         return False
     return inputs[0].shape[1] in (-1, columns) and (columns > 1 or inputs[0].dtype != "object")
+
+
+def _are_plain(columns: Iterable[Column], matrix: Tensor) -> bool:
+    """Whether a number in any column is the same number in the matrix: nothing in between."""
+    types = {column.type for column in columns}
+    return (types, matrix.dtype) in (
+        ({"double"}, "float64"),
+        ({"double"}, "float32"),
+        ({"float"}, "float32"),
+    )
 
 
 def _targets(tensors: Sequence[Tensor], inputs: Sequence[Tensor]) -> Sequence[Tensor]:

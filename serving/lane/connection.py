@@ -83,6 +83,8 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Begin; or refuse, if there are too many already."""
         self._transport = cast("asyncio.Transport", transport)
+        self._peer = transport.get_extra_info("peername")
+        self._here = transport.get_extra_info("sockname")
         self._since = time.monotonic()
         if not self._handler.opened(self):
             busy = BatonError("too many connections; try again shortly")
@@ -204,8 +206,8 @@ class Connection(asyncio.Protocol):
             parser.http_version,
             parser.headers,
             parser.get_header,
-            transport.get_extra_info("peername"),
-            transport.get_extra_info("sockname"),
+            self._peer,
+            self._here,
         )
         if (parser.content_length or 0) > self._handler.max_body_bytes:
             self._too_large()

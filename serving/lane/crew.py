@@ -22,7 +22,8 @@ class Crew:
         """`most_waiting` requests beside those that are being answered."""
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix=name)
         self._most_waiting = most_waiting
-        self._most = most_waiting + threads
+        self._at_work, self._most = threads, most_waiting + threads
+        self._queued = metrics.QUEUED.labels(name)
         self._given = 0
         self._loop = asyncio.get_event_loop()
 
@@ -35,7 +36,7 @@ class Crew:
         if self._given >= self._most:
             metrics.SHED.inc()
             raise Overloaded(f"{self._most_waiting} requests wait already; try again shortly")
-        self._given += 1
+        self._count(1)
         self._threads.submit(self._do, work, until, then)
 
     def close(self) -> None:
@@ -53,8 +54,12 @@ class Crew:
         self._loop.call_soon_threadsafe(self._done, then, result, seconds)
 
     def _done(self, then: Then, result: Answer | Exception, seconds: float) -> None:
-        self._given -= 1
+        self._count(-1)
         then(result, seconds)
+
+    def _count(self, more: int) -> None:
+        self._given += more
+        self._queued.set(max(0, self._given - self._at_work))
 
 
 def _too_late() -> Overloaded:

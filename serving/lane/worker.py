@@ -10,6 +10,7 @@ import socket
 import time
 from typing import Final
 
+import uvloop
 from gunicorn.workers.base import Worker
 
 from serving.lane.connection import Connection
@@ -28,7 +29,7 @@ class LaneWorker(Worker):  # type: ignore[misc]
 
     def init_process(self) -> None:
         """Make the loop first: signals are heard there."""
-        self._loop = asyncio.new_event_loop()
+        self._loop = uvloop.new_event_loop()
         asyncio.set_event_loop(self._loop)
         self._told = asyncio.Event()
         self._is_graceful = True

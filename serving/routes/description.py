@@ -5,7 +5,7 @@ from __future__ import annotations
 from importlib.resources import files
 from typing import Final
 
-from flask import Blueprint, Response, abort, jsonify
+from flask import Blueprint, Response, abort, jsonify, request
 
 from serving.kinds import Limits
 from serving.openapi import document
@@ -27,6 +27,7 @@ def openapi() -> Response:
             limits=Limits.of(held.settings),
             default=held.answerer.presumed,
             closed=not held.access.is_open,
+            prefix=request.root_path,
         )
     )
 

@@ -203,7 +203,7 @@ def test_counts_add_up_over_all_workers_and_carry_model_and_version(node: Node) 
     assert _metric(node, 'baton_served_version{model="iris"}') == 3
     assert _metric(node, 'baton_served_seq{model="iris"}') == 1
     assert _metric(node, "baton_workers") == 2
-    assert _metric(node, 'baton_refused{model="iris"}') == 0
+    assert _metric(node, 'baton_degraded{model="iris"}') == 0
 
 
 def _metric(node: Node, series: str) -> float:

@@ -125,7 +125,7 @@ def test_a_head_that_is_no_good_leaves_the_old_version_and_says_why(
     assert reason in row["reason"]
     assert (row["version"], row["seq"]) == ("1", 1)
     assert (node.predict().seq, node.ask("GET", "/readyz").status) == (1, 200)
-    assert b'baton_refused{model="iris"} 1.0' in node.ask("GET", "/metrics").body
+    assert b'baton_degraded{model="iris"} 1.0' in node.ask("GET", "/metrics").body
     assert "v2 refused" in str(node.until(lambda: _told(node), "the ledger was told"))
     node.promote(version(node, 3))
     assert node.until_serving(3).json["predictions"] == [[3.0]]

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -263,18 +266,28 @@ def test_a_request_id_of_the_agreed_form_is_kept_and_any_other_replaced() -> Non
 
 
 def test_requests_and_predictions_are_counted_by_model_version_and_status(worker: Worker) -> None:
-    def count(status: str) -> float:
-        return metrics.REQUESTS.labels("counted", status)._value.get()
+    def count(series: str) -> float:
+        lines = metrics.exposition(Path("does-not-exist"))[1].decode().splitlines()
+        return sum(float(line.split()[1]) for line in lines if line.startswith(f"{series} "))
+
+    series = [
+        'baton_requests_total{model="counted",status="200"}',
+        'baton_requests_total{model="counted",status="500"}',
+        'baton_predictions_total{model="counted"}',
+        'baton_errors_total{error="internal",model="counted"}',
+        'baton_request_seconds_count{model="counted"}',
+        'baton_engine_seconds_count{model="counted"}',
+    ]
 
     worker.loader.predict = lambda body: (
         {"predictions": [1, 2, 3]} if body else _raise(KeyError())(0)
     )
     worker.serve("counted")
-    before = count("200"), count("500"), metrics.PREDICTIONS.labels("counted")._value.get()
+    before = [count(one) for one in series]
     for body in ({"k": 1}, {"k": 1}, {}):
         worker.ask(body)
-    after = count("200"), count("500"), metrics.PREDICTIONS.labels("counted")._value.get()
-    assert [b - a for a, b in zip(before, after, strict=True)] == [2, 1, 6]
+    after = [count(one) for one in series]
+    assert [b - a for a, b in zip(before, after, strict=True)] == [2, 1, 6, 1, 3, 2]
 
 
 def test_names_that_clients_invent_make_no_new_series(worker: Worker) -> None:
@@ -289,3 +302,14 @@ def test_a_file_that_a_killed_worker_left_empty_does_not_break_the_metrics(tmp_p
     content_type, text = metrics.exposition(tmp_path)
     assert content_type.startswith("text/plain")
     assert isinstance(text, bytes)
+
+
+@pytest.mark.parametrize("broken", [b"\xff" * 8192, b"\x10\x20\x00\x00" + b"\xee" * 8188])
+def test_a_broken_file_of_metrics_costs_that_file_and_never_the_page(
+    tmp_path: Path, broken: bytes
+) -> None:
+    script = "from serving import metrics; metrics.SHED.inc(7)"
+    environ = {**os.environ, metrics.MULTIPROCESS_VARIABLE: str(tmp_path)}
+    subprocess.run([sys.executable, "-c", script], env=environ, check=True)
+    (tmp_path / "counter_1.db").write_bytes(broken)
+    assert b"baton_shed_total 7.0" in metrics.exposition(tmp_path)[1]

@@ -8,11 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from registry.errors import (
     BundleInvalid,
     MalformedRequest,
     NotFinite,
+    RequestError,
     RequestTooLarge,
     SignatureMismatch,
 )
@@ -304,3 +307,50 @@ def test_the_synthetic_row_is_a_request_the_model_takes() -> None:
 
 def _json(answer: Mapping[str, Any]) -> Any:
     return json.loads(json.dumps(answer, default=lambda array: array.tolist()))
+
+
+_CELLS = st.one_of(
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.integers(-(10**400), 10**400),
+    st.none(),
+    st.booleans(),
+    st.text(max_size=2),
+    st.lists(st.floats(0, 1), max_size=2),
+)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("form", ["inputs", "dataframe_split"])
+@settings(deadline=None)
+@given(data=st.data())
+def test_rows_taken_at_once_are_those_taken_by_column(
+    form: str, dtype: str, data: st.DataObject
+) -> None:
+    odd = data.draw(st.booleans())
+    cells = _CELLS if odd else st.floats(-1e300, 1e300) | st.integers(-(2**70), 2**70)
+    rows = data.draw(st.lists(st.lists(cells, min_size=4 - odd, max_size=4), max_size=4))
+    value = {"columns": list("abcd"), "data": rows} if form == "dataframe_split" else rows
+    inputs = (Tensor("X", dtype, (-1, 4)),)
+    at_once, by_column = EchoEngine(inputs), EchoEngine(inputs)
+    quick, slow = tabular(at_once), tabular(by_column)
+    slow._is_plain = False
+
+    def told(model: Tabular) -> object:
+        try:
+            return model.predict({form: value})["predictions"].tolist()
+        except RequestError as error:
+            return type(error), str(error)
+
+    assert told(quick) == told(slow)
+
+
+def test_plain_rows_are_taken_at_once() -> None:
+    model = tabular()
+    for form, value in (
+        ("inputs", ROWS),
+        ("instances", [[1, 2, 3, 4]]),
+        ("dataframe_split", {"columns": list("abcd"), "data": ROWS}),
+    ):
+        assert model._at_once(form, value) is not None
+    whole = tuple(Column(name, "long") for name in "abcd")
+    assert tabular(columns=whole)._at_once("inputs", [[1.5, 2, 3, 4]]) is None
