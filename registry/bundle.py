@@ -26,6 +26,7 @@ import yaml
 
 from registry.errors import BundleInvalid
 from registry.evaluation import Evaluation
+from registry.params import Param, from_mlmodel
 from registry.signature import Signature
 
 FOLDER = "baton"
@@ -131,6 +132,7 @@ class Bundle:
     engine: str
     model_file: Path
     signature: Signature | None = None
+    params: tuple[Param, ...] = ()
     schema: Mapping[str, Any] = field(default_factory=dict)
     golden: Golden | None = None
     input_example: Mapping[str, Any] | None = None
@@ -164,6 +166,7 @@ class Bundle:
             engine=engine,
             model_file=_inside(root, model_file),
             signature=Signature.from_mlmodel(mlmodel),
+            params=from_mlmodel((mlmodel.get("signature") or {}).get("params")),
             schema=_json(root / FOLDER / "model_schema.json") or {},
             golden=Golden.from_json(stored) if stored else golden,
             input_example=_json(root / "serving_input_example.json"),

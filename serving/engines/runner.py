@@ -130,7 +130,9 @@ def failed(path: Path) -> Path:
 
 
 def inputs_of(bundle: Bundle) -> tuple[Tensor, ...]:
-    """What a version's signature says it takes, a column as a tensor of one dimension."""
+    """What a version's signature says it takes: a column as a tensor of one dimension, a param as
+    any object of none.
+    """
     signature = bundle.signature
     if signature is None:
         raise BundleInvalid(
@@ -139,8 +141,9 @@ def inputs_of(bundle: Bundle) -> tuple[Tensor, ...]:
         )
     if binary := [column.name for column in signature.columns if column.type == "binary"]:
         raise BundleInvalid(f"MLmodel: column {binary[0]!r} is binary, which is not served")
-    columns = (Tensor(c.name, c.array([]).dtype.name, (-1,)) for c in signature.columns)
-    return signature.tensors or tuple(columns)
+    columns = tuple(Tensor(c.name, c.array([]).dtype.name, (-1,)) for c in signature.columns)
+    params = (Tensor(param.name, "object", ()) for param in bundle.params)
+    return (*(signature.tensors or columns), *params)
 
 
 def outputs_of(bundle: Bundle) -> tuple[str, ...]:

@@ -63,6 +63,7 @@ def _tabular(bundle: Bundle, engine: Engine, limits: Limits) -> Kind:
     return Tabular(
         tabular,
         signature=bundle.signature,
+        params=bundle.params,
         max_rows=limits.max_rows,
         ignore_unknown=limits.ignore_unknown,
     )

@@ -24,8 +24,6 @@ def form(body: Mapping[str, Any]) -> str:
         raise MalformedRequest(f"expected exactly one of {', '.join(FORMS)}, got {got}")
     if unknown:
         raise SignatureMismatch(unknown[0], expected=f"only {forms[0]}", got="an unknown key")
-    if body.get("params"):
-        raise SignatureMismatch("params", expected="none for this model", got="some")
     return forms[0]
 
 

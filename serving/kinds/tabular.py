@@ -19,6 +19,7 @@ from registry.errors import (
     SignatureMismatch,
     WrongShape,
 )
+from registry.params import Given, Param
 from registry.signature import Array, Column, Signature, Tensor, describe, narrowed
 from serving.kinds import envelopes
 from serving.kinds.finite import refuse_non_finite
@@ -44,6 +45,7 @@ class Tabular:
         engine: TabularEngine,
         *,
         signature: Signature | None,
+        params: Sequence[Param] = (),
         max_rows: int,
         ignore_unknown: bool = False,
     ) -> None:
@@ -51,15 +53,20 @@ class Tabular:
         self._engine = engine
         self._max_rows = max_rows
         self._ignore_unknown = ignore_unknown
-        self.signature = signature or Signature((), engine.inputs, engine.outputs)
+        self._params = Given(params, engine.inputs)
+        if taken := self._params.names & _names(signature):
+            raise BundleInvalid(f"MLmodel: {min(taken)!r} is the name of a param and of an input")
+        inputs = tuple(one for one in engine.inputs if one.name not in self._params.names)
+        self._inputs = inputs
+        self.signature = signature or Signature((), inputs, engine.outputs)
         self._columns = {column.name: column for column in self.signature.columns}
         self._order = tuple(self._columns)
         if self._columns:
-            self._matrix = _takes_matrix(engine.inputs, len(self._columns))
-            _check_mapping(engine.inputs, self._order, matrix=self._matrix)
-            self._is_plain = self._matrix and _are_plain(self._columns.values(), engine.inputs[0])
+            self._matrix = _takes_matrix(inputs, len(self._columns))
+            _check_mapping(inputs, self._order, matrix=self._matrix)
+            self._is_plain = self._matrix and _are_plain(self._columns.values(), inputs[0])
         else:
-            self._targets = _targets(self.signature.tensors, engine.inputs)
+            self._targets = _targets(self.signature.tensors, inputs)
 
     def predict(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Answer `body` with one prediction a row; see the module for its forms."""
@@ -73,8 +80,9 @@ class Tabular:
     def repeat(self, body: Mapping[str, Any]) -> None:
         """Ask every row twice in one request: one alone hides a graph that always answers one."""
         feed, rows = self._fed(body)
-        if rows is not None and all(t.shape[:1] == (-1,) for t in self._engine.inputs):
-            doubled = {name: np.concatenate([array, array]) for name, array in feed.items()}
+        if rows is not None and all(t.shape[:1] == (-1,) for t in self._inputs):
+            fixed = self._params.names
+            doubled = {n: a if n in fixed else np.concatenate([a, a]) for n, a in feed.items()}
             self._encode(self._engine.run(doubled), 2 * rows)
 
     def synthetic(self) -> Mapping[str, Any]:
@@ -89,13 +97,15 @@ class Tabular:
         """What the graph is fed, and how many rows; None where their number is fixed."""
         form = envelopes.form(body)
         read = self._columnar if self._columns else self._tensors
-        return read(form, body[form])
+        feed, rows = read(form, body[form])
+        feed.update(self._params.arrays(body.get("params")))
+        return feed, rows
 
     def _columnar(self, form: str, value: Any) -> tuple[dict[str, Array], int | None]:
         """One array a column, as the graph wants them."""
         if (matrix := self._at_once(form, value)) is not None:
             self._check_rows(form, len(matrix))
-            return {self._engine.inputs[0].name: matrix}, len(matrix)
+            return {self._inputs[0].name: matrix}, len(matrix)
         names, columns, rows = envelopes.table(form, value, self._order)
         self._check_rows(form, rows)
         for name in names:
@@ -109,10 +119,10 @@ class Tabular:
             for name, column in self._columns.items()
         }
         if self._matrix:
-            tensor = self._engine.inputs[0]
+            tensor = self._inputs[0]
             stacked = np.stack(list(arrays.values()), axis=1)
             return {tensor.name: narrowed(stacked, tensor.dtype, field=self._cell)}, rows
-        return {t.name: _shaped(arrays[t.name], t) for t in self._engine.inputs}, rows
+        return {t.name: _shaped(arrays[t.name], t) for t in self._inputs}, rows
 
     def _at_once(self, form: str, value: Any) -> Array | None:
         """The graph's matrix from rows of plain numbers, where each column would give the same.
@@ -124,7 +134,7 @@ class Tabular:
             return None
         try:
             with np.errstate(over="ignore"):
-                matrix = np.array(rows, self._engine.inputs[0].dtype)
+                matrix = np.array(rows, self._inputs[0].dtype)
         except OverflowError:
             return None
         return matrix if np.isfinite(matrix).all() else None
@@ -185,6 +195,12 @@ class Tabular:
         if others:
             answer["outputs"] = {name: values[name] for name in others}
         return answer
+
+
+def _names(signature: Signature | None) -> set[str]:
+    if signature is None:
+        return set()
+    return {column.name for column in signature.columns} | {t.name for t in signature.tensors}
 
 
 def _named(field: str, _place: Sequence[int]) -> str:

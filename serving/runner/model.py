@@ -6,7 +6,7 @@ imports mlflow.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Self
 
 import mlflow.pyfunc
@@ -27,9 +27,18 @@ _PLAIN_KINDS = "biufMOUS"
 class PyfuncModel:
     """A loaded version, with the interface of an engine."""
 
-    def __init__(self, model: Any, inputs: tuple[Tensor, ...], outputs: tuple[str, ...]) -> None:
-        """`model` has MLflow's `predict`; a table is asked where the inputs are columns."""
-        self._model = model
+    def __init__(
+        self,
+        model: Any,
+        inputs: tuple[Tensor, ...],
+        outputs: tuple[str, ...],
+        params: Collection[str] = (),
+    ) -> None:
+        """`model` has MLflow's `predict`; a table is asked where the inputs are columns.
+
+        `params` are the inputs that are no rows.
+        """
+        self._model, self._params = model, frozenset(params)
         self.inputs = inputs
         self.outputs = outputs
 
@@ -47,7 +56,7 @@ class PyfuncModel:
                 f"{bundle.model_file.name}: MLflow cannot load it: {cause}"
             ) from error
         asked = _Table(model) if bundle.signature and bundle.signature.columns else model
-        return cls(asked, inputs, outputs)
+        return cls(asked, inputs, outputs, [param.name for param in bundle.params])
 
     def run(self, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
         """Named arrays in; arrays, or lists of records for tables, out.
@@ -55,10 +64,13 @@ class PyfuncModel:
         Raises SignatureMismatch for what the model refuses by ValueError or MLflow by its schema;
         any other error is the model's own and passes through.
         """
-        [*names] = inputs
-        asked = inputs if len(names) > 1 or names[0] else inputs[names[0]]
+        said = {name: array.item() for name, array in inputs.items() if name in self._params}
+        rows = {name: array for name, array in inputs.items() if name not in self._params}
+        [*names] = rows
+        asked = rows if len(names) > 1 or names[0] else rows[names[0]]
+        params = {"params": said} if said else {}
         try:
-            answer = self._model.predict(asked)
+            answer = self._model.predict(asked, **params)
         except (ValueError, MlflowException) as error:
             raise SignatureMismatch(
                 ", ".join(names), expected="values the model takes", got=str(error)[:_MAX_CAUSE]
@@ -72,8 +84,8 @@ class _Table:
     def __init__(self, model: Any) -> None:
         self._model = model
 
-    def predict(self, columns: Mapping[str, Any]) -> Any:
-        return self._model.predict(pd.DataFrame(dict(columns), copy=False))
+    def predict(self, columns: Mapping[str, Any], **params: Any) -> Any:
+        return self._model.predict(pd.DataFrame(dict(columns), copy=False), **params)
 
 
 def _outputs(answer: Any, names: tuple[str, ...]) -> dict[str, Any]:

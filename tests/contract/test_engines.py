@@ -94,6 +94,20 @@ def test_threads_get_the_answers_they_would_get_alone(sample: Sample) -> None:
     assert set(answers) == {alone}
 
 
+def test_params_reach_a_version_that_is_code(tmp_path: Path) -> None:
+    params = [
+        {"name": "times", "type": "double", "default": 3.0, "shape": None},
+        {"name": "plus", "type": "long", "default": [1, 1], "shape": [-1]},
+    ]
+    predict = "return table['x'].to_numpy() * params['times'] + sum(params['plus'])"
+    root = pyfuncs.scripted(tmp_path / "version", predict, params=params)
+    servable = load(root)
+    said = {"times": 10, "plus": [5, 6, 7]}
+    for given, answers in ((None, [5.0, 9.5]), ({}, [5.0, 9.5]), (said, [28.0, 43.0])):
+        answer = servable.predict({"instances": [[1.0], [2.5]], "params": given})
+        assert answer["predictions"].tolist() == answers
+
+
 def test_it_takes_its_own_synthetic_request_and_warms_up_with_it(sample: Sample) -> None:
     servable = load(sample.root)
     assert servable.predict(servable.synthetic())["predictions"] is not None

@@ -89,7 +89,7 @@ def test_bytes_that_are_no_text_are_a_400(client: Client) -> None:
         ({"instances": ROWS, "inputs": ROWS}, "expected exactly one of"),
         ({"data": ROWS}, "expected exactly one of"),
         ({"instances": ROWS * 2}, "4 rows, at most 3"),
-        ({"instances": ROWS, "params": {"k": 1}}, "params: expected none"),
+        ({"instances": ROWS, "params": {"k": 1}}, "params.k: expected none for this model"),
     ],
 )
 def test_every_mistake_of_mlflows_client_is_a_400(

@@ -28,11 +28,13 @@ def scripted(
     columns: Any = X,
     inputs: Any = None,
     example: Any = None,
+    params: Any = (),
 ) -> Path:
     """A version whose loader module is `predict` and `load`, statements of Python.
 
     `predict` sees `table`, a DataFrame of `columns`; `inputs` is another signature, in MLflow's
-    words. Its input example are two rows, so that it can be seen to answer each by itself.
+    words, and `params` what may be said beside. Its input example are two rows, so that it can be
+    seen to answer each by itself.
     """
     code = path / "code"
     code.mkdir(parents=True)
@@ -40,7 +42,7 @@ def scripted(
     text = _SCRIPT.format(predict=_indented(predict, 8), load=_indented(load or "pass", 4))
     (code / f"{module}.py").write_text(text)
     flavour = {"loader_module": module, "code": "code", "data": "code", "env": "conda.yaml"}
-    signature = {"inputs": json.dumps(list(inputs or columns))}
+    signature = {"inputs": json.dumps(list(inputs or columns)), "params": json.dumps(params)}
     mlmodel = {"flavors": {"python_function": flavour}, "signature": signature}
     (path / "MLmodel").write_text(json.dumps(mlmodel))
     example = example or {"dataframe_split": {"columns": ["x"], "data": [[1.0], [2.5]]}}

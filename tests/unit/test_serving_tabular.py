@@ -171,7 +171,8 @@ REFUSED: Mapping[str, tuple[Mapping[str, Any], str, str]] = {
     "records that are a text": ({"dataframe_records": "x"}, "dataframe_records", "string"),
     "rows that are a number": ({"instances": 5}, "instances", "integer 5"),
     "another key beside it": ({"instances": ROWS, "horizon": 3}, "horizon", "an unknown key"),
-    "params": ({"instances": ROWS, "params": {"k": 1}}, "params", "some"),
+    "params": ({"instances": ROWS, "params": {"k": 1}}, "params.k", "an unknown param"),
+    "params that are none": ({"instances": ROWS, "params": [1]}, "params", "array [1]"),
 }
 
 
