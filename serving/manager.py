@@ -87,7 +87,12 @@ class Manager:
 
         Raises UnknownModel, or NotReady if nothing is in Production or this worker is behind.
         """
-        return self._find(model)
+        assignment, resident = self._find(model)
+        return Serving(assignment, resident or self._first_use(assignment))
+
+    def answering(self, model: str) -> Assignment:
+        """What would answer for `model` now; loads nothing. Raises as `acquire` does."""
+        return self._find(model)[0]
 
     def reconcile(self) -> bool:
         """Have loaded and forget what the assignments ask for; True if anything was announced."""
@@ -129,7 +134,7 @@ class Manager:
             answering = None
         return Served(row.held, answering, resident.servable if resident else None)
 
-    def _find(self, model: str) -> Serving:
+    def _find(self, model: str) -> tuple[Assignment, Resident | None]:
         """What the page says now; a table read just before a flip is read again."""
         deadline = 0.0
         while True:
@@ -137,10 +142,8 @@ class Manager:
             word = self._page.current(row.held.index) if row else 0
             assignment = row.by_key.get(word) if row else None
             resident = self._residents.get((model, assignment.digest)) if assignment else None
-            if assignment and resident:
-                return Serving(assignment, resident)
-            if assignment and self.is_lazy:
-                return Serving(assignment, self._first_use(assignment))
+            if assignment and (resident or self.is_lazy):
+                return assignment, resident
             if not word:
                 break
             now = time.monotonic()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -70,6 +71,11 @@ class Servable:
     def example(self) -> Mapping[str, Any]:
         """A request that it is known to answer."""
         return self.golden.examples[0]["request"] if self.golden else self.synthetic()
+
+    @cached_property
+    def answer_to_example(self) -> Mapping[str, Any]:
+        """What it answers to `example`, asked once."""
+        return self.predict(self.example())
 
     def repeat(self, body: Mapping[str, Any]) -> None:
         """Ask the rows of `body` twice over; raises WrongShape if not all are answered."""

@@ -135,7 +135,7 @@ class V2:
 
 def metadata(model: str, version: str, servable: Servable) -> dict[str, Any]:
     """What the protocol tells of a model: its tensors, of which the outputs are an answer's."""
-    answer = named(servable.tensors(servable.predict(servable.example())))
+    answer = named(servable.tensors(servable.answer_to_example))
     return {
         "name": model,
         "versions": [version],

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
-
 from flask import Blueprint, Response, jsonify
 
 from registry.errors import BatonError
@@ -12,7 +9,6 @@ from serving.answer import require_version
 from serving.protocols.v2 import V2, metadata
 from serving.routes.operations import is_ready
 from serving.routes.parts import failed, parts, predicted
-from serving.table import Serving
 
 blueprint = Blueprint("v2", __name__, url_prefix="/v2")
 _V2 = V2()
@@ -43,14 +39,23 @@ def ready() -> Response:
 @blueprint.get("/models/<name>/versions/<version>")
 def model(name: str, version: str | None = None) -> Response:
     """A model's tensors."""
-    return _of(name, version, lambda it: metadata(name, str(it.assignment.version), it.servable))
+    try:
+        with parts().manager.acquire(name) as serving:
+            require_version(serving.assignment, version)
+            return jsonify(metadata(name, str(serving.assignment.version), serving.servable))
+    except BatonError as error:
+        return failed(error, _V2)
 
 
 @blueprint.get("/models/<name>/ready")
 @blueprint.get("/models/<name>/versions/<version>/ready")
 def model_ready(name: str, version: str | None = None) -> Response:
-    """Whether it would answer."""
-    return _of(name, version, lambda _: {"name": name, "ready": True})
+    """Whether it would answer; where models are loaded at their first use, this is none."""
+    try:
+        require_version(parts().manager.answering(name), version)
+    except BatonError as error:
+        return failed(error, _V2)
+    return jsonify({"name": name, "ready": True})
 
 
 @blueprint.post("/models/<name>/infer")
@@ -58,13 +63,3 @@ def model_ready(name: str, version: str | None = None) -> Response:
 def infer(name: str, version: str | None = None) -> Response:
     """Predict with the model `name`."""
     return predicted(_V2, name, version=version)
-
-
-def _of(name: str, version: str | None, tell: Callable[[Serving], dict[str, Any]]) -> Response:
-    """What `tell` says of what would answer, which must be `version` if one is named."""
-    try:
-        with parts().manager.acquire(name) as serving:
-            require_version(serving.assignment, version)
-            return jsonify(tell(serving))
-    except BatonError as error:
-        return failed(error, _V2)

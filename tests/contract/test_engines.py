@@ -94,6 +94,12 @@ def test_threads_get_the_answers_they_would_get_alone(sample: Sample) -> None:
     assert set(answers) == {alone}
 
 
+def test_its_example_is_asked_once(sample: Sample) -> None:
+    servable = load(sample.root)
+    assert servable.answer_to_example is servable.answer_to_example
+    assert text(servable.answer_to_example) == text(servable.predict(servable.example()))
+
+
 def test_params_reach_a_version_that_is_code(tmp_path: Path) -> None:
     params = [
         {"name": "times", "type": "double", "default": 3.0, "shape": None},

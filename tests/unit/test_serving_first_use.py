@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from registry.errors import NotReady
+from registry.errors import NotReady, UnknownModel
 from serving.assignments import Assignment, Assignments
 from serving.first_use import FirstUses
 from serving.manager import Served
@@ -90,6 +90,15 @@ def test_a_model_that_is_not_loaded_is_shown_with_what_would_answer(node: Node) 
     node.serve("a")
     shown = node.born().manager.models()["a"]
     assert (shown.answering and shown.answering.digest, shown.servable) == ("a1", None)
+
+
+def test_being_asked_what_would_answer_loads_nothing(node: Node) -> None:
+    node.serve("a")
+    worker = node.born()
+    assert worker.manager.answering("a").digest == "a1"
+    assert worker.loader.loaded == []
+    with pytest.raises(UnknownModel):
+        worker.manager.answering("b")
 
 
 def test_pinned_models_are_loaded_ahead_and_never_leave(node: Node) -> None:
