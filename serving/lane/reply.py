@@ -16,10 +16,12 @@ _LINES: Final = {s.value: f"HTTP/1.1 {s.value} {s.phrase}\r\n" for s in HTTPStat
 
 def encoded(answer: Answer, request: Request | None, *, keep: bool) -> bytes:
     """The answer's bytes; a header that would end early, or is none, is left out of them."""
-    lines = [_LINES.get(answer.status) or f"HTTP/1.1 {answer.status} \r\n", _date(int(time.time()))]
-    for name, value in answer.headers.items():
-        if "\n" not in value and "\r" not in value:
-            lines.append(f"{name}: {value}\r\n")
+    fields = [f"{name}: {value}\r\n" for name, value in answer.headers.items()]
+    said = "".join(fields)
+    if not said.count("\n") == said.count("\r") == len(fields):
+        said = "".join(one for one in fields if one.count("\n") == one.count("\r") == 1)
+    first = _LINES.get(answer.status) or f"HTTP/1.1 {answer.status} \r\n"
+    lines = [first, _date(int(time.time())), said]
     if "Content-Length" not in answer.headers:
         lines.append(f"Content-Length: {len(answer.body)}\r\n")
     if not keep:

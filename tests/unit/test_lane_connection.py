@@ -11,6 +11,7 @@ import pytest
 from registry.errors import BatonError
 from serving.answer import Answer
 from serving.lane.connection import Connection
+from serving.lane.reply import encoded
 from serving.lane.request import Request
 
 MOST = 1000
@@ -303,3 +304,12 @@ def test_no_header_of_an_answer_ends_another(client: Client) -> None:
     client.send(GET)
     assert b"Set-Cookie" not in client.transport.written
     assert b"Y: \xfc?\r\n" in client.transport.written
+
+
+@pytest.mark.parametrize("value", ["a\r\nX-Evil: 1", "a\nX-Evil: 1", "a\rX-Evil: 1"])
+def test_a_header_that_would_begin_another_is_left_out_and_the_rest_is_sent(value: str) -> None:
+    sent = encoded(Answer(200, {"X-Bad": value, "X-Good": "b"}, b"{}"), None, keep=True)
+    assert b"Evil" not in sent
+    assert b"X-Bad" not in sent
+    assert b"\r\nX-Good: b\r\n" in sent
+    assert sent.endswith(b"Content-Length: 2\r\n\r\n{}")
