@@ -10,7 +10,7 @@ import logging
 import re
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from registry.errors import MalformedRequest, RequestTooLarge, UnknownModel
 from serving import metrics, problems
@@ -26,8 +26,7 @@ _log = logging.getLogger(__name__)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
 
 
-@dataclass(frozen=True)
-class Answer:
+class Answer(NamedTuple):
     """What goes back to the client."""
 
     status: int
@@ -94,7 +93,6 @@ class Answerer:
         begun = time.perf_counter()
         identity = trusted_id(header("X-Request-Id"))
         serving: Serving | None = None
-        metrics.IN_FLIGHT.inc()
         try:
             self._access.admit(header, Scope.PREDICT)
             question = read()
@@ -106,7 +104,6 @@ class Answerer:
             tally.refused(error)
             answer = self._refused(protocol, error, identity, serving)
         tally.answered(answer.status, time.perf_counter() - begun)
-        metrics.IN_FLIGHT.dec()
         return answer
 
     def _answered(

@@ -43,13 +43,17 @@ _ENGINE_SECONDS = Histogram(
 )
 _PREDICTIONS = Counter("baton_predictions_total", "Predictions made (rows or steps).", _MODEL)
 _ERRORS = Counter("baton_errors_total", "Requests refused, by what was wrong.", (*_MODEL, "error"))
+_CREW = ("crew",)
 IN_FLIGHT = Gauge(
-    "baton_in_flight", "Prediction requests being answered.", multiprocess_mode="livesum"
+    "baton_in_flight",
+    "Requests that threads are answering, by what those threads do.",
+    _CREW,
+    multiprocess_mode="livesum",
 )
 QUEUED = Gauge(
     "baton_queued",
     "Requests that wait for a thread, by what those threads do.",
-    ("crew",),
+    _CREW,
     multiprocess_mode="livesum",
 )
 WORKER_VERSION = Gauge(

@@ -22,7 +22,7 @@ from registry.errors import (
 from registry.params import Given, Param
 from registry.signature import Array, Column, Signature, Tensor, describe, narrowed
 from serving.kinds import envelopes
-from serving.kinds.finite import refuse_non_finite
+from serving.kinds.finite import all_finite, refuse_non_finite
 
 _NUMBERS = frozenset({int, float})
 
@@ -137,7 +137,7 @@ class Tabular:
                 matrix = np.array(rows, self._inputs[0].dtype)
         except OverflowError:
             return None
-        return matrix if np.isfinite(matrix).all() else None
+        return matrix if all_finite(matrix) else None
 
     def _cell(self, place: Sequence[int]) -> str:
         """A place in the matrix as the client wrote it."""

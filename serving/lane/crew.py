@@ -24,6 +24,7 @@ class Crew:
         self._most_waiting = most_waiting
         self._at_work, self._most = threads, most_waiting + threads
         self._queued = metrics.QUEUED.labels(name)
+        self._in_flight = metrics.IN_FLIGHT.labels(name)
         self._given = 0
         self._loop = asyncio.get_event_loop()
 
@@ -59,7 +60,8 @@ class Crew:
 
     def _count(self, more: int) -> None:
         self._given += more
-        self._queued.set(max(0, self._given - self._at_work))
+        self._in_flight.set(min(self._given, self._at_work))
+        self._queued.set(max(self._given - self._at_work, 0))
 
 
 def _too_late() -> Overloaded:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import typing
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 if typing.TYPE_CHECKING:
@@ -17,8 +16,7 @@ if typing.TYPE_CHECKING:
 Header = Callable[[str], str | None]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Answered:
+class Answered(typing.NamedTuple):
     """What a version answered to one question."""
 
     model: str

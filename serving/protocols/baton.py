@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import orjson
 
@@ -18,8 +17,7 @@ _DUMP: Final = orjson.OPT_SERIALIZE_NUMPY
 _JSON: Final = {"Content-Type": "application/json"}
 
 
-@dataclass(frozen=True, slots=True)
-class BatonQuestion:
+class BatonQuestion(NamedTuple):
     """A request object without its model's name."""
 
     model: str | None
