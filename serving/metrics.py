@@ -85,8 +85,8 @@ LAST_POLL = Gauge(
 )
 POLL_ERRORS = Counter("baton_poll_errors_total", "Polls that could not read the ledger.")
 SHED = Counter("baton_shed_total", "Requests turned away because too many waited.")
-RESIDENT_MB = Gauge(
-    "baton_resident_megabytes",
+RESIDENT_BYTES = Gauge(
+    "baton_resident_bytes",
     "What the loaded versions of all workers are reckoned to take.",
     multiprocess_mode="livesum",
 )

@@ -128,4 +128,4 @@ class Residents:
 
     def _weigh(self, more_mb: float) -> None:
         self.megabytes = self.megabytes + more_mb if self._loaded else 0.0
-        metrics.RESIDENT_MB.set(self.megabytes)
+        metrics.RESIDENT_BYTES.set(self.megabytes * 2**20)

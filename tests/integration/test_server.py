@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -13,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from tests.missing import ServiceMissing
 from tests.servingfakes import models
 from tests.servingfakes.forecast import prophet_folder
 from tests.servingfakes.node import ROOT, Node
@@ -204,6 +206,36 @@ def test_counts_add_up_over_all_workers_and_carry_model_and_version(node: Node) 
     assert _metric(node, 'baton_served_seq{model="iris"}') == 1
     assert _metric(node, "baton_workers") == 2
     assert _metric(node, 'baton_degraded{model="iris"}') == 0
+
+
+def test_what_prometheus_scrapes_is_what_it_expects(node: Node) -> None:
+    def complaints(page: bytes) -> str:
+        program = shutil.which("promtool")
+        if not program:
+            ServiceMissing("no promtool is installed").skip_or_fail()
+        check = [program, "check", "metrics"]
+        said = subprocess.run(check, input=page, capture_output=True, check=False)
+        return said.stderr.decode() + ("" if said.returncode in (0, 3) else f"{said.returncode}")
+
+    for body in (SPLIT, {}, {"instances": [[1]]}):
+        node.ask("POST", IRIS, body)
+    page = node.ask("GET", "/metrics").body
+    assert b"baton_errors_total{" in page
+    assert complaints(page) == ""
+    assert "no help text" in complaints(page + b"# TYPE added counter\nadded 1\n")
+    assert "non-counter" in complaints(
+        page + b"# HELP a_total x\n# TYPE a_total gauge\na_total 1\n"
+    )
+
+
+def test_every_worker_shows_the_version_that_answers_in_it(node: Node) -> None:
+    for worker in (0, 1):
+        node.until(
+            lambda worker=worker: (  # type: ignore[misc]
+                _metric(node, f'baton_worker_version{{model="iris",worker="{worker}"}}') == 3
+            ),
+            "its version is shown",
+        )
 
 
 def _metric(node: Node, series: str) -> float:
