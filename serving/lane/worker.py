@@ -22,6 +22,7 @@ _STOP_LOOK_SECONDS: Final = 0.05
 _MOST_OPEN: Final = 1000
 # Whoever was told of this server a moment ago, and comes while it stops, is still answered.
 _FAREWELL_SECONDS: Final = 2.0
+_QUIET_SECONDS: Final = 0.25
 
 
 class LaneWorker(Worker):  # type: ignore[misc]
@@ -33,6 +34,7 @@ class LaneWorker(Worker):  # type: ignore[misc]
         asyncio.set_event_loop(self._loop)
         self._told = asyncio.Event()
         self._is_graceful = True
+        self._came = 0.0
         self._opening: set[asyncio.Task[object]] = set()
         super().init_process()
 
@@ -78,7 +80,8 @@ class LaneWorker(Worker):  # type: ignore[misc]
             nobody = not (lane.connections or self._opening)
             if not accepting and nobody:
                 break
-            if accepting and (nobody or now > begun + _FAREWELL_SECONDS):
+            quiet = nobody and now > self._came + _QUIET_SECONDS
+            if accepting and (quiet or now > begun + _FAREWELL_SECONDS):
                 accepting = False
                 self._accept_the_last(lane)
             await asyncio.sleep(_STOP_LOOK_SECONDS)
@@ -110,6 +113,7 @@ class LaneWorker(Worker):  # type: ignore[misc]
                 _LOOK_SECONDS, self._loop.add_reader, listener, self._accept, listener, lane
             )
             return False
+        self._came = time.monotonic()
         client.setblocking(False)
         task = self._loop.create_task(
             self._loop.connect_accepted_socket(lambda: Connection(lane), client)
