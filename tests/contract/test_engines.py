@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
+import weakref
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -92,6 +94,20 @@ def test_threads_get_the_answers_they_would_get_alone(sample: Sample) -> None:
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda _: text(servable.predict(sample.request)), range(200)))
     assert set(answers) == {alone}
+
+
+def test_a_version_that_leaves_is_freed_without_the_collector(sample: Sample) -> None:
+    """What was loaded when a worker was born is never looked through again."""
+    servable = load(sample.root)
+    servable.warm()
+    left = [weakref.ref(servable), weakref.ref(servable._timed._engine)]
+    gc.collect()
+    gc.disable()
+    try:
+        del servable
+        assert [one() for one in left] == [None, None]
+    finally:
+        gc.enable()
 
 
 def test_its_example_is_asked_once(sample: Sample) -> None:
