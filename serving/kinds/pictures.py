@@ -103,7 +103,7 @@ class Picture:
 
     @contextmanager
     def _opened(self) -> Iterator[Image.Image]:
-        """The picture, and for its bytes' faults the client's error."""
+        """The picture. Whatever Pillow raises (it has no common base) is about the bytes."""
         try:
             with Image.open(io.BytesIO(self._data), formats=[self._format]) as image:
                 yield image
@@ -111,9 +111,7 @@ class Picture:
             raise
         except Image.DecompressionBombError as error:
             raise RequestTooLarge(f"{self.field}: {error}") from error
-        except (
-            Exception
-        ) as error:  # Pillow has no common base, and all it was given are these bytes
+        except Exception as error:
             cause = "its header" if isinstance(error, UnidentifiedImageError) else str(error)[:100]
             got = f"a {self._format} that cannot be decoded ({cause})"
             raise SignatureMismatch(self.field, expected="a whole picture", got=got) from error
