@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import struct
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -352,6 +353,14 @@ def test_a_version_without_examples_is_tried_with_a_blank_picture(tmp_path: Path
     assert servable.warm() == 0
     [told] = servable.predict(servable.example())["predictions"]
     assert told["confidence"] == pytest.approx(1 / 3)
+
+
+def test_threads_get_the_answers_they_would_get_alone(tmp_path: Path) -> None:
+    servable = load(image_folder(tmp_path / "v"))
+    asked = [{"instances": MANY[n:] + MANY[:n]} for n in range(3)] * 40
+    alone = [servable.predict(body) for body in asked]
+    with ThreadPoolExecutor(8) as pool:
+        assert list(pool.map(servable.predict, asked)) == alone
 
 
 def test_a_version_without_labels_is_invalid(tmp_path: Path) -> None:
