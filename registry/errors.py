@@ -20,7 +20,7 @@
     │   ├── MalformedRequest      not JSON, or not one of the known envelopes
     │   ├── SignatureMismatch     names the field, what was expected and what came
     │   ├── UnknownModel          no such model is served here
-    │   ├── RequestTooLarge       bytes, rows or horizon over the limit
+    │   ├── RequestTooLarge       bytes, rows, pixels or horizon over the limit
     │   ├── UnsupportedMediaType
     │   ├── Unauthenticated       no API key, or none of this server
     │   ├── Forbidden             the key's scopes do not include this
@@ -30,7 +30,8 @@
     ├── Overloaded            more requests wait than will be answered in time
     ├── ModelFailed           a model raised an error of its own
     ├── NotFinite             a model answered NaN or Infinity
-    └── WrongShape            a model answered another number of rows than it was asked
+    ├── WrongShape            a model answered another number of rows than it was asked
+    └── NoProbabilities       a model of pictures answered what no probability can be
 
 A message names the thing, what was expected, what came, and what to do. The tree knows no HTTP
 (`serving/problems.py` has that table) and no exit codes (`registry/console.py` has that one).
@@ -143,7 +144,7 @@ class UnknownModel(RequestError):
 
 
 class RequestTooLarge(RequestError):
-    """The request is over a limit: bytes, rows or horizon."""
+    """The request is over a limit: bytes, rows, pixels or horizon."""
 
 
 class UnsupportedMediaType(RequestError):
@@ -189,3 +190,7 @@ class NotFinite(BatonError):
 
 class WrongShape(BatonError):
     """A model answered another number of rows than it was asked; such an answer is never sent."""
+
+
+class NoProbabilities(BatonError):
+    """A model answered numbers below 0 or above 1 where probabilities belong."""

@@ -120,6 +120,9 @@ class Settings:
         "refuse", "refuse, ignore", "What to do with a column that the model does not know."
     )
     max_horizon: int = _setting(1_000, "steps", "Longest forecast in one request.")
+    max_pixels: int = _setting(
+        25_000_000, "pixels", "Most pixels of the pictures in one request, all together."
+    )
     log_level: str = _setting("INFO", "level", "DEBUG, INFO, WARNING or ERROR.")
     tracking_uri: str = _setting(
         "",

@@ -118,8 +118,9 @@ class Answerer:
         require_version(assignment, version)
         with serving:
             servable = serving.servable
+            before = servable.engine_seconds
             result = servable.predict(question.body(servable))
-        tally.predicted(len(result["predictions"]), servable.engine_seconds)
+            tally.predicted(len(result["predictions"]), servable.engine_seconds - before)
         answered = Answered(
             model=assignment.model,
             version=str(assignment.version),

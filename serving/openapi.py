@@ -8,7 +8,9 @@ from urllib.parse import quote
 
 from serving.kinds import Limits
 from serving.problems import CONTENT_TYPE
-from serving.request_schema import Schema, request_schema
+from serving.protocols.baton import PICTURE_FIELDS, PICTURES
+from serving.protocols.multipart import MEDIA_TYPE
+from serving.request_schema import FILE, Schema, form_schema, request_schema
 from serving.servable import Servable
 
 _JSON: Final = "application/json"
@@ -97,8 +99,14 @@ def document(
     paths: dict[str, Any] = {}
     for name, schema in bodies.items():
         at = quote(name, safe="")
-        example = dict(models[name].example())
-        paths[f"/models/{at}/predict"] = {"post": _predict(f"Predict with {name}", schema, example)}
+        paths[f"/models/{at}/predict"] = {
+            "post": _predict(
+                f"Predict with {name}",
+                schema,
+                _example(models[name]),
+                others=_others(models[name], limits),
+            )
+        }
         paths[f"/v2/models/{at}/infer"] = {"post": _infer(name)}
         paths[f"/v2/models/{at}"] = _get(f"The tensors of {name}", public=False)
         paths[f"/models/{at}"] = _get(f"What serves as {name}, since when", public=False)
@@ -106,7 +114,10 @@ def document(
             paths[f"/predict/{at}"] = _forecast(name, limits.max_horizon)
     if default in bodies:
         schema = bodies[default]
-        paths["/predict"] = {"post": _predict(f"Predict with {default}", schema, None)}
+        others = _others(models[default], limits)
+        paths["/predict"] = {
+            "post": _predict(f"Predict with {default}", schema, None, others=others)
+        }
         paths["/invocations"] = {
             "post": _predict(
                 f"MLflow's protocol: {default}", schema, None, answer={"type": "object"}
@@ -153,19 +164,33 @@ def _body(servable: Servable, limits: Limits) -> Schema:
     )
 
 
+def _example(servable: Servable) -> dict[str, Any]:
+    """A request to be shown: its own, but for pictures, of which the smallest says enough."""
+    return dict(servable.synthetic() if servable.kind == "image" else servable.example())
+
+
+def _others(servable: Servable, limits: Limits) -> dict[str, Any]:
+    """What a model takes besides JSON, by content type."""
+    if servable.kind != "image":
+        return {}
+    form = {"schema": form_schema(PICTURE_FIELDS, limits.max_rows)}
+    return {MEDIA_TYPE: form, **{name: {"schema": FILE} for name in PICTURES}}
+
+
 def _predict(
     summary: str,
     schema: Schema,
     example: Mapping[str, Any] | None,
     *,
     answer: Schema = _AN_ANSWER,
+    others: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
     content: dict[str, Any] = {"schema": schema}
     if example:
         content["example"] = example
     return {
         "summary": summary,
-        "requestBody": {"required": True, "content": {_JSON: content}},
+        "requestBody": {"required": True, "content": {_JSON: content, **(others or {})}},
         "responses": _responses(answer),
     }
 

@@ -27,13 +27,26 @@ _COLUMN: Final[Mapping[str, Schema]] = {
 _MAY_BE_NULL: Final = frozenset({"float", "double", "string", "binary"})
 _NUMPY: Final = {"b": "boolean", "i": "integer", "u": "integer", "f": "number"}
 _HORIZONS: Final = ("horizon", "days")
+FILE: Final[Schema] = {"type": "string", "format": "binary"}
 
 
 def request_schema(kind: str, signature: Signature, *, most_rows: int, most_steps: int) -> Schema:
     """The JSON Schema of a request body."""
     if kind == "forecast":
         return _forecast(signature, most_steps)
+    if kind == "image":
+        return _image(signature.columns[0].name, most_rows)
     return _tabular(signature, most_rows)
+
+
+def form_schema(fields: Sequence[str], most_rows: int) -> Schema:
+    """The JSON Schema of a form with pictures, under one of these names."""
+    files = {"type": "array", "minItems": 1, "maxItems": most_rows, "items": FILE}
+    return {
+        "type": "object",
+        "properties": {**dict.fromkeys(fields, files), "model": {"type": "string"}},
+        "anyOf": [{"required": [name]} for name in fields],
+    }
 
 
 def _tabular(signature: Signature, most_rows: int) -> Schema:
@@ -71,20 +84,38 @@ def _forecast(signature: Signature, most_steps: int) -> Schema:
     return _exactly_one(forms)
 
 
+def _image(name: str, most_rows: int) -> Schema:
+    text: Schema = {"type": "string", "contentEncoding": "base64", "minLength": 1}
+    picture: Schema = {"anyOf": [text, _only("b64", text)]}
+    many: Schema = {"type": "array", "minItems": 1, "maxItems": most_rows}
+    record = _only(name, picture)
+    row: Schema = {"type": "array", "minItems": 1, "maxItems": 1, "items": picture}
+    rows: Schema = {**many, "items": {"anyOf": [picture, record, row]}}
+    column = _only(name, {"anyOf": [picture, {**many, "items": picture}]})
+    return _exactly_one(
+        {
+            name: picture,
+            "instances": {"anyOf": [rows, column]},
+            "inputs": {"anyOf": [rows, column]},
+            "dataframe_records": {**many, "items": record},
+            "dataframe_split": _split([Column(name, "binary")], most_rows),
+        }
+    )
+
+
+def _only(name: str, schema: Schema) -> Schema:
+    """An object with this member and no other."""
+    return {
+        "type": "object",
+        "properties": {name: schema},
+        "required": [name],
+        "additionalProperties": False,
+    }
+
+
 def _exactly_one(forms: Mapping[str, Schema]) -> Schema:
     """An object with one of these members, which may name its model."""
-    return {
-        "oneOf": [
-            {
-                "type": "object",
-                "title": name,
-                "properties": {name: schema},
-                "required": [name],
-                "additionalProperties": False,
-            }
-            for name, schema in forms.items()
-        ]
-    }
+    return {"oneOf": [{"title": name, **_only(name, schema)} for name, schema in forms.items()]}
 
 
 def _records(columns: Sequence[Column], most_rows: int) -> Schema:

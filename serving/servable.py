@@ -57,7 +57,7 @@ class Servable:
 
     @property
     def engine_seconds(self) -> float:
-        """How long the model itself took for this thread's last request."""
+        """How long the model itself took for all that this thread asked."""
         return self._timed.seconds
 
     def predict(self, body: Mapping[str, Any]) -> dict[str, Any]:

@@ -33,7 +33,7 @@ from serving.servable import Servable
 
 _LATENCY_ROUNDS = 5
 # A hold-out is one request here, however long it is.
-_LIMITS = Limits(max_rows=10_000_000, max_horizon=1_000_000)
+_LIMITS = Limits(max_rows=10_000_000, max_horizon=1_000_000, max_pixels=1_000_000_000)
 # What a version from elsewhere answered here is held against later, on other machines.
 _RTOL = _ATOL = 1e-5
 

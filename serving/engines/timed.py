@@ -1,4 +1,4 @@
-"""An engine with a stopwatch: how long its last run took, by thread."""
+"""An engine with a stopwatch: how long its runs took, by thread."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Timed:
     def __init__(self, engine: Any) -> None:
         """`engine` has a method `run`; whatever else it has is read through."""
         self._engine, self._run = engine, engine.run
-        self._last = threading.local()
+        self._spent = threading.local()
 
     def __getattr__(self, name: str) -> Any:
         """What the engine says of itself."""
@@ -26,9 +26,9 @@ class Timed:
         try:
             return self._run(inputs)  # type: ignore[no-any-return]
         finally:
-            self._last.seconds = time.perf_counter() - begun
+            self._spent.seconds = self.seconds + time.perf_counter() - begun
 
     @property
     def seconds(self) -> float:
-        """How long this thread's last run took; 0 before the first."""
-        return getattr(self._last, "seconds", 0.0)
+        """How long all of this thread's runs took together."""
+        return getattr(self._spent, "seconds", 0.0)

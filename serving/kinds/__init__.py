@@ -27,6 +27,7 @@ class Limits:
     max_rows: int
     ignore_unknown: bool = False
     max_horizon: int
+    max_pixels: int = 25_000_000
 
     @classmethod
     def of(cls, settings: Settings) -> Self:
@@ -34,6 +35,7 @@ class Limits:
         return cls(
             max_rows=settings.max_rows,
             max_horizon=settings.max_horizon,
+            max_pixels=settings.max_pixels,
             ignore_unknown=settings.unknown_columns == "ignore",
         )
 
@@ -46,7 +48,7 @@ class Kind(Protocol):
         """What it takes, if it can be said as columns or tensors."""
 
     def predict(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Answer one request's JSON object with `{"predictions": …}` and what belongs to it."""
+        """Answer one request's object with `{"predictions": …}` and what belongs to it."""
 
     def tensors(self, answer: Mapping[str, Any]) -> Mapping[str, Any]:
         """What `predict` answered, as one array (or list) an output, by name."""
@@ -73,10 +75,23 @@ def _forecast(_bundle: Bundle, engine: Engine, limits: Limits) -> Kind:
     return Forecast(cast("ForecastEngine", engine), max_horizon=limits.max_horizon)
 
 
+def _image(bundle: Bundle, engine: Engine, limits: Limits) -> Kind:
+    from serving.kinds.image import Image, ImageEngine  # noqa: PLC0415 - imports Pillow
+
+    return Image(
+        cast("ImageEngine", engine),
+        schema=bundle.schema,
+        max_rows=limits.max_rows,
+        max_pixels=limits.max_pixels,
+        ignore_unknown=limits.ignore_unknown,
+    )
+
+
 _KINDS: Final[Mapping[tuple[str, str], Callable[[Bundle, Engine, Limits], Kind]]] = {
     ("tabular", "onnx"): _tabular,
     ("tabular", "runner"): _tabular,
     ("forecast", "prophet"): _forecast,
+    ("image", "onnx"): _image,
 }
 
 

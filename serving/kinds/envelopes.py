@@ -15,13 +15,13 @@ FORMS = ("dataframe_split", "dataframe_records", "inputs", "instances")
 Table = tuple[Sequence[str], Sequence[Sequence[Any]], int]  # names, columns, number of rows
 
 
-def form(body: Mapping[str, Any]) -> str:
-    """The one envelope of a request."""
-    forms = [key for key in body if key in FORMS]
-    unknown = [key for key in body if key not in FORMS and key != "params"]
+def form(body: Mapping[str, Any], known: Sequence[str] = FORMS) -> str:
+    """The one envelope of a request; `known` are those that its kind takes."""
+    forms = [key for key in body if key in known]
+    unknown = [key for key in body if key not in known and key != "params"]
     if len(forms) != 1:
         got = " and ".join(forms) or (f"only {', '.join(unknown)}" if unknown else "none of them")
-        raise MalformedRequest(f"expected exactly one of {', '.join(FORMS)}, got {got}")
+        raise MalformedRequest(f"expected exactly one of {', '.join(known)}, got {got}")
     if unknown:
         raise SignatureMismatch(unknown[0], expected=f"only {forms[0]}", got="an unknown key")
     return forms[0]

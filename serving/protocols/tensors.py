@@ -70,11 +70,11 @@ def from_json(name: str, datatype: str, shape: Sequence[int], data: Any) -> Arra
 
 
 def from_binary(name: str, datatype: str, shape: Sequence[int], data: memoryview) -> Array:
-    """Little-endian `data` in row-major order as an array of `shape`."""
+    """Little-endian `data` in row-major order as an array of `shape`; BYTES stay bytes."""
     dtype = _dtype(name, datatype)
     count = _count(name, shape)
     if datatype == _BYTES:
-        return np.array(_texts(name, data, count), dtype=object).reshape(shape)
+        return _objects(_split(name, data, count), shape)
     if len(data) != count * dtype.itemsize:
         raise SignatureMismatch(
             name, expected=f"{count * dtype.itemsize} bytes as shape says", got=f"{len(data)}"
@@ -85,32 +85,44 @@ def from_binary(name: str, datatype: str, shape: Sequence[int], data: memoryview
     return _finite(name, array).reshape(shape)
 
 
+def texts(name: str, array: Array) -> Array:
+    """`array` with texts for the bytes in it."""
+    if array.dtype.kind != "O":
+        return array
+    try:
+        told = [v.decode() if isinstance(v, bytes) else v for v in array.ravel().tolist()]
+    except UnicodeDecodeError as error:
+        raise SignatureMismatch(name, expected="texts in UTF-8", got=str(error)) from error
+    return _objects(told, array.shape)
+
+
 def to_binary(array: Array) -> bytes:
     """An array's bytes as the protocol sends them."""
     if array.dtype.kind != "O":
         return array.astype(array.dtype.newbyteorder("<"), copy=False).tobytes()
-    texts = [str(value).encode() for value in array.ravel().tolist()]
-    return b"".join(struct.pack("<I", len(text)) + text for text in texts)
+    encoded = [str(value).encode() for value in array.ravel().tolist()]
+    return b"".join(struct.pack("<I", len(text)) + text for text in encoded)
 
 
-def _texts(name: str, data: memoryview, count: int) -> list[str]:
-    """Texts, each behind its length in four bytes."""
-    texts: list[str] = []
+def _split(name: str, data: memoryview, count: int) -> list[bytes]:
+    """Texts or pictures, each behind its length in four bytes."""
+    found: list[bytes] = []
     while len(data):
         if len(data) < 4 or len(data) < 4 + (size := struct.unpack_from("<I", data)[0]):
             raise SignatureMismatch(
                 name, expected="texts behind their lengths", got="too few bytes"
             )
-        try:
-            texts.append(bytes(data[4 : 4 + size]).decode())
-        except UnicodeDecodeError as error:
-            raise SignatureMismatch(name, expected="texts in UTF-8", got=str(error)) from error
+        found.append(bytes(data[4 : 4 + size]))
         data = data[4 + size :]
-    if len(texts) != count:
+    if len(found) != count:
         raise SignatureMismatch(
-            name, expected=f"{count} texts as shape says", got=f"{len(texts)} texts"
+            name, expected=f"{count} texts as shape says", got=f"{len(found)} texts"
         )
-    return texts
+    return found
+
+
+def _objects(values: Sequence[Any], shape: Sequence[int]) -> Array:
+    return np.array(values, dtype=object).reshape(shape)
 
 
 def _dtype(name: str, datatype: str) -> np.dtype[Any]:

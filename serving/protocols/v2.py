@@ -22,6 +22,7 @@ from serving.protocols.tensors import (
     from_binary,
     from_json,
     named,
+    texts,
     to_binary,
     v2_type,
 )
@@ -55,6 +56,8 @@ class V2Question:
     def body(self, servable: Servable) -> Mapping[str, Any]:
         """The kind's own form of these tensors."""
         tensors = self.tensors
+        if servable.kind != "image":  # pictures are the only BYTES that are no text
+            tensors = {name: texts(name, array) for name, array in tensors.items()}
         if tensors.keys() == {"horizon"}:
             return {"horizon": _only("horizon", tensors["horizon"])}
         columns = [c.name for c in servable.signature.columns] if servable.signature else []

@@ -28,6 +28,7 @@ FORBIDDEN = (
     "sqlalchemy",
     "boto3",
     "matplotlib",
+    "PIL",  # loaded by the first model of pictures, and there is none
 )
 WORKER = """
 import json, sys

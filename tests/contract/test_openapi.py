@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
 import pytest
@@ -11,9 +12,23 @@ from openapi_spec_validator import validate
 
 from tests.servingfakes.front import front
 from tests.servingfakes.lane_client import Client, Through
+from tests.servingfakes.pictures import b64, picture
 
-NAMES = ("flowers", "line", "petr4", "text")
+NAMES = ("colours", "flowers", "line", "petr4", "text")
+PICTURE = picture()
+TEXT = b64(PICTURE)
 GOOD: dict[str, list[Any]] = {
+    "colours": [
+        {"image": TEXT},
+        {"image": {"b64": TEXT}},
+        {"instances": [{"b64": TEXT}, {"b64": TEXT}, {"b64": TEXT}]},
+        {"instances": [{"image": TEXT}, {"image": {"b64": TEXT}}]},
+        {"instances": [[TEXT]]},
+        {"inputs": {"image": [TEXT]}},
+        {"inputs": [TEXT]},
+        {"dataframe_split": {"columns": ["image"], "data": [[TEXT]]}},
+        {"dataframe_records": [{"image": TEXT}]},
+    ],
     "flowers": [
         {"instances": [[1, 2, 3, 4]]},
         {"instances": [{"a": 1, "b": 2, "c": 3, "d": 4}]},
@@ -26,6 +41,20 @@ GOOD: dict[str, list[Any]] = {
     "text": [],
 }
 BAD: dict[str, list[Any]] = {
+    "colours": [
+        {},
+        {"image": ""},
+        {"image": 5},
+        {"image": [TEXT]},
+        {"image": {"b64": TEXT, "x": 1}},
+        {"image": TEXT, "instances": [TEXT]},
+        {"instances": []},
+        {"instances": [TEXT] * 4},
+        {"instances": [{"picture": TEXT}]},
+        {"inputs": {"x": [TEXT]}},
+        {"dataframe_records": [{"image": TEXT, "x": 1}]},
+        {"dataframe_split": {"columns": ["x"], "data": [[TEXT]]}},
+    ],
     "flowers": [
         {},
         [],
@@ -97,6 +126,25 @@ def test_what_does_not_fit_it_is_refused(client: Client, document: Any, model: s
         assert not validator.is_valid(body), body
         status = client.post(f"/models/{model}/predict", json=body).status_code
         assert 400 <= status < 500, (body, status)
+
+
+def test_pictures_may_come_as_every_content_type_that_is_described(
+    client: Client, document: Any
+) -> None:
+    asked = document["paths"]["/models/colours/predict"]["post"]["requestBody"]["content"]
+    raw = [name for name in asked if name.startswith("image/")]
+    assert sorted(raw) == ["image/jpeg", "image/png", "image/webp"]
+    assert set(asked) == {"application/json", "multipart/form-data", *raw}
+    for content_type in raw:
+        reply = client.post("/models/colours/predict", data=PICTURE, content_type=content_type)
+        assert reply.status_code == 200
+    form = asked["multipart/form-data"]["schema"]
+    for name in [one["required"][0] for one in form["anyOf"]]:
+        data = {name: (io.BytesIO(PICTURE), "a.png"), "model": "colours"}
+        assert client.post("/models/colours/predict", data=data).status_code == 200
+    for other in set(NAMES) - {"colours"}:
+        asked = document["paths"][f"/models/{other}/predict"]["post"]["requestBody"]["content"]
+        assert list(asked) == ["application/json"]
 
 
 def test_an_answer_is_as_described(client: Client, document: Any) -> None:

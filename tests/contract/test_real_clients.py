@@ -17,8 +17,12 @@ from mlflow.pyfunc.scoring_server.client import ScoringServerClient
 
 from tests.servingfakes.front import LABELS, ROWS, SCORES, folders
 from tests.servingfakes.node import ROOT, Node
+from tests.servingfakes.pictures import COLOURS, FORMATS, b64, picture
 from tests.servingfakes.versions import route
 
+PICTURES = [
+    picture(colour, form=form) for colour, form in zip(COLOURS.values(), FORMATS, strict=True)
+]
 PYTHON = ROOT / "var" / "environments" / "clients" / "bin" / "python"
 
 
@@ -145,6 +149,24 @@ print(json.dumps([[d.decode() for d in dates], [d.decode() for d in again.as_num
     assert told[0] == told[1]
     assert len(told[0]) == 2
     assert told[2] == "float64"
+
+
+@pytest.mark.parametrize("binary", [True, False])
+def test_tritons_client_sends_pictures(node: Node, binary: bool) -> None:
+    """Files as they are in binary; in JSON, where its texts have to be UTF-8, as base64."""
+    told = asked(
+        node,
+        f"""{_TRITON}
+import base64
+given = [base64.b64decode(text) for text in {[b64(one) for one in PICTURES]!r}]
+if not {binary}:
+    given = [base64.b64encode(one) for one in given]
+array = np.array(given, dtype=np.object_)
+reply = client.infer("colours", [tensor("image", array, "BYTES", binary_data={binary})])
+print(json.dumps([[one.decode() for one in reply.as_numpy("label")],
+                  reply.as_numpy("probabilities").argmax(axis=1).tolist()]))""",
+    )
+    assert told == [["red", "green", "blue"], [0, 1, 2]]
 
 
 def test_tritons_client_asks_for_health_and_metadata(node: Node) -> None:

@@ -10,6 +10,7 @@ from registry.settings import Settings
 from serving.app import create_app
 from tests.servingfakes import models
 from tests.servingfakes.forecast import prophet_folder
+from tests.servingfakes.pictures import image_folder
 from tests.servingfakes.served import serve
 from tests.servingfakes.versions import folder, mlmodel
 
@@ -21,8 +22,9 @@ LABELS = [4, 8]
 
 
 def folders(home: Path) -> dict[str, Path]:
-    """A classifier with columns, a tensor, a forecast, texts."""
+    """A classifier with columns, a tensor, a forecast, texts, pictures."""
     return {
+        "colours": image_folder(home / "colours"),
         "flowers": folder(
             home / "flowers", models.classifier(), files={"MLmodel": mlmodel(COLUMNS)}
         ),

@@ -44,7 +44,7 @@ class LaneClient:
     def open(self, path: str, *, method: str, **asked: Any) -> TestResponse:
         request = EnvironBuilder(path=path, method=method, **asked).get_request()
         given = {k: v for k, v in request.headers.items() if k != "Host"}
-        self._connection.request(method, request.full_path.rstrip("?"), request.data, given)
+        self._connection.request(method, request.full_path.rstrip("?"), request.get_data(), given)
         reply = self._connection.getresponse()
         headers = Headers(reply.getheaders())
         return TestResponse([reply.read()], f"{reply.status} {reply.reason}", headers, request)

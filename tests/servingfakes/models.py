@@ -102,6 +102,27 @@ def text_length() -> bytes:
     )
 
 
+def colours(
+    shape: Sequence[Any] = ("n", 8, 8, 3),
+    *,
+    element: int = TensorProto.UINT8,
+    last: str = "Softmax",
+) -> bytes:
+    """How red, green and blue pictures are: the mean of each channel, as probabilities."""
+    channels_first = shape[1] == 3
+    return graph(
+        [
+            helper.make_node("Cast", ["image"], ["floats"], to=_FLOAT),
+            helper.make_node("ReduceMean", ["floats", "axes"], ["means"], keepdims=0),
+            helper.make_node("Div", ["means", "scale"], ["scores"]),
+            helper.make_node(last, ["scores"], ["probabilities"]),
+        ],
+        [("image", element, shape)],
+        [("probabilities", _FLOAT, [shape[0], 3])],
+        {"axes": np.int64([2, 3] if channels_first else [1, 2]), "scale": np.float32([25.5])},
+    )
+
+
 def graph(
     nodes: Sequence[Any],
     inputs: Sequence[tuple[str, int, Sequence[Any]]],
