@@ -53,7 +53,8 @@ class Given:
         """A param without an input is none that a request could change."""
         named = {tensor.name: tensor for tensor in inputs}
         self._taken = [(param, named[param.name]) for param in params if param.name in named]
-        self.names = frozenset(param.name for param, _ in self._taken)
+        self.params = tuple(param for param, _ in self._taken)
+        self.names = frozenset(param.name for param in self.params)
 
     def arrays(self, said: Any) -> Mapping[str, Array]:
         """What a request says, and defaults for the rest. Raises SignatureMismatch."""

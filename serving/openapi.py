@@ -160,7 +160,11 @@ def _body(servable: Servable, limits: Limits) -> Schema:
     if signature is None:
         return {"type": "object"}
     return request_schema(
-        servable.kind, signature, most_rows=limits.max_rows, most_steps=limits.max_horizon
+        servable.kind,
+        signature,
+        servable.params,
+        most_rows=limits.max_rows,
+        most_steps=limits.max_horizon,
     )
 
 

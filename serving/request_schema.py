@@ -11,6 +11,7 @@ from typing import Any, Final
 
 import numpy as np
 
+from registry.params import Param
 from registry.signature import Column, Signature, Tensor
 
 Schema = dict[str, Any]
@@ -30,13 +31,20 @@ _HORIZONS: Final = ("horizon", "days")
 FILE: Final[Schema] = {"type": "string", "format": "binary"}
 
 
-def request_schema(kind: str, signature: Signature, *, most_rows: int, most_steps: int) -> Schema:
+def request_schema(
+    kind: str,
+    signature: Signature,
+    params: Sequence[Param] = (),
+    *,
+    most_rows: int,
+    most_steps: int,
+) -> Schema:
     """The JSON Schema of a request body."""
     if kind == "forecast":
         return _forecast(signature, most_steps)
     if kind == "image":
         return _image(signature.columns[0].name, most_rows)
-    return _tabular(signature, most_rows)
+    return _with(params, _tabular(signature, most_rows))
 
 
 def form_schema(fields: Sequence[str], most_rows: int) -> Schema:
@@ -101,6 +109,25 @@ def _image(name: str, most_rows: int) -> Schema:
             "dataframe_split": _split([Column(name, "binary")], most_rows),
         }
     )
+
+
+def _with(params: Sequence[Param], schema: Schema) -> Schema:
+    """The same where params may stand beside each form."""
+    if params:
+        said = {
+            "type": "object",
+            "properties": {param.name: _param(param) for param in params},
+            "additionalProperties": False,
+        }
+        for form in schema["oneOf"]:
+            form["properties"]["params"] = said
+    return schema
+
+
+def _param(param: Param) -> Schema:
+    value = dict(_COLUMN[param.type])
+    schema: Schema = {"type": "array", "items": value} if param.many else value
+    return {**schema, "default": param.default}
 
 
 def _only(name: str, schema: Schema) -> Schema:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
 from registry.bundle import Bundle, Golden, Manifest
 from registry.errors import TrialFailed
+from registry.params import Param
 from registry.signature import Signature
 from serving import engines, kinds
 from serving.engines.timed import Timed
@@ -54,6 +55,11 @@ class Servable:
     def signature(self) -> Signature | None:
         """What it takes, if columns or tensors say it."""
         return self._kind.signature
+
+    @property
+    def params(self) -> Sequence[Param]:
+        """What may be said beside that."""
+        return self._kind.params
 
     @property
     def engine_seconds(self) -> float:

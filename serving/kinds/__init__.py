@@ -5,7 +5,7 @@ They know neither workloads nor HTTP. Their errors are RequestErrors that name t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, Protocol, Self, cast
 
@@ -15,6 +15,7 @@ from serving.kinds.tabular import Tabular, TabularEngine
 
 if TYPE_CHECKING:
     from registry.bundle import Bundle
+    from registry.params import Param
     from registry.settings import Settings
     from registry.signature import Signature
     from serving.engines import Engine
@@ -46,6 +47,10 @@ class Kind(Protocol):
     @property
     def signature(self) -> Signature | None:
         """What it takes, if it can be said as columns or tensors."""
+
+    @property
+    def params(self) -> Sequence[Param]:
+        """What may be said beside that."""
 
     def predict(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Answer one request's object with `{"predictions": …}` and what belongs to it."""

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from registry.params import Param
     from serving.calendar import Calendar, Dates
 
     Rows = Sequence[Mapping[str, object]]
@@ -69,6 +70,7 @@ class Forecast:
         """`max_horizon` is the most dates one request may ask for."""
         self._engine = engine
         self._max_horizon = max_horizon
+        self.params: Sequence[Param] = ()
         self.signature = Signature(
             columns=(
                 Column("ds", "datetime"),

@@ -24,7 +24,7 @@ from registry.errors import (
     SignatureMismatch,
     WrongShape,
 )
-from registry.params import Given
+from registry.params import Given, Param
 from registry.signature import Column, Signature, Tensor, describe
 from serving.kinds import envelopes
 from serving.kinds.finite import refuse_non_finite
@@ -84,6 +84,7 @@ class Image:
             )
         alone = engine.inputs[0].shape[0] == 1 or not self._wanted.is_fixed
         self._together = 1 if alone else _TOGETHER
+        self.params: Sequence[Param] = ()
         self.signature = Signature((Column(NAME, "binary"),), outputs=_OUTPUTS)
 
     def predict(self, body: Mapping[str, Any]) -> dict[str, Any]:

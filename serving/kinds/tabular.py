@@ -53,10 +53,11 @@ class Tabular:
         self._engine = engine
         self._max_rows = max_rows
         self._ignore_unknown = ignore_unknown
-        self._params = Given(params, engine.inputs)
-        if taken := self._params.names & _names(signature):
+        self._given = Given(params, engine.inputs)
+        if taken := self._given.names & _names(signature):
             raise BundleInvalid(f"MLmodel: {min(taken)!r} is the name of a param and of an input")
-        inputs = tuple(one for one in engine.inputs if one.name not in self._params.names)
+        self.params = self._given.params
+        inputs = tuple(one for one in engine.inputs if one.name not in self._given.names)
         self._inputs = inputs
         self.signature = signature or Signature((), inputs, engine.outputs)
         self._columns = {column.name: column for column in self.signature.columns}
@@ -81,7 +82,7 @@ class Tabular:
         """Ask every row twice in one request: one alone hides a graph that always answers one."""
         feed, rows = self._fed(body)
         if rows is not None and all(t.shape[:1] == (-1,) for t in self._inputs):
-            fixed = self._params.names
+            fixed = self._given.names
             doubled = {n: a if n in fixed else np.concatenate([a, a]) for n, a in feed.items()}
             self._encode(self._engine.run(doubled), 2 * rows)
 
@@ -98,7 +99,7 @@ class Tabular:
         form = envelopes.form(body)
         read = self._columnar if self._columns else self._tensors
         feed, rows = read(form, body[form])
-        feed.update(self._params.arrays(body.get("params")))
+        feed.update(self._given.arrays(body.get("params")))
         return feed, rows
 
     def _columnar(self, form: str, value: Any) -> tuple[dict[str, Array], int | None]:
