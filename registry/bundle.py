@@ -3,7 +3,7 @@
 A version's directory is what MLflow registered (`MLmodel`, `model.onnx`, `model.pr`, …) and, where
 Baton trained it, a folder `baton/` with
 
-    bundle.json        kind, engine, model file, workload
+    bundle.json        kind, engine, model file, workload, batching (registry/batching.py)
     model_schema.json  what it takes and answers, for people and `GET /models/<name>`
     golden.json        requests with the answers the trained model gave to them
     evaluation.json    what was measured (registry/evaluation.py)
@@ -24,6 +24,7 @@ from typing import Any, Self
 
 import yaml
 
+from registry.batching import Batching
 from registry.errors import BundleInvalid
 from registry.evaluation import Evaluation
 from registry.signature import Signature
@@ -135,6 +136,7 @@ class Bundle:
     golden: Golden | None = None
     input_example: Mapping[str, Any] | None = None
     evaluation: Evaluation | None = None
+    batching: Batching | None = None
 
     @classmethod
     def open(cls, root: Path, *, kind: str | None = None, golden: Golden | None = None) -> Self:
@@ -168,6 +170,7 @@ class Bundle:
             golden=Golden.from_json(stored) if stored else golden,
             input_example=_json(root / "serving_input_example.json"),
             evaluation=Evaluation.from_json(measured) if measured else None,
+            batching=_batching(own, engine),
         )
 
     def missing(self) -> tuple[str, ...]:
@@ -195,6 +198,15 @@ def _engine(own: Mapping[str, Any], flavours: Mapping[str, Any], root: Path) -> 
     if (root / "model.onnx").is_file():
         return "onnx", "model.onnx"
     return "runner", "MLmodel"
+
+
+def _batching(own: Mapping[str, Any], engine: str) -> Batching | None:
+    """What the bundle declares; only where there is somebody to go by it."""
+    if "batching" not in own:
+        return None
+    if engine != "onnx":
+        raise BundleInvalid(f"bundle.json: batching: expected with engine onnx, got {engine}")
+    return Batching.from_json(own["batching"])
 
 
 def refuse_links(root: Path) -> None:

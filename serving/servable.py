@@ -11,19 +11,28 @@ from registry.bundle import Bundle, Golden, Manifest
 from registry.errors import TrialFailed
 from registry.signature import Signature
 from serving import engines, kinds
+from serving.engines.batching import Batched
 from serving.golden import worst_error
 
 
 class Servable:
     """Answers requests with one version. Thread-safe; freed when nobody holds it any more."""
 
-    def __init__(self, bundle: Bundle, kind: kinds.Kind, golden: Golden | None) -> None:
+    def __init__(
+        self,
+        bundle: Bundle,
+        kind: kinds.Kind,
+        golden: Golden | None,
+        *,
+        batched: Batched | None = None,
+    ) -> None:
         """Use `load`; tests hand in a fake kind."""
         self.engine = bundle.engine
         self.kind = bundle.kind
         self.schema = bundle.schema
         self.golden = golden
         self._kind = kind
+        self._batched = batched
 
     @classmethod
     def load(
@@ -44,7 +53,13 @@ class Servable:
         bundle = Bundle.open(root, kind=manifest.kind, golden=manifest.golden)
         seed = int(manifest.digest[:8], 16)
         engine = engines.load(bundle, allowed=allowed, seed=seed, runner=runner)
-        return cls(bundle, kinds.of(bundle, engine, limits), bundle.golden)
+        batched = engine if isinstance(engine, Batched) else None
+        return cls(bundle, kinds.of(bundle, engine, limits), bundle.golden, batched=batched)
+
+    @property
+    def is_batched(self) -> bool:
+        """Whether requests of several threads share calls of its engine."""
+        return self._batched is not None
 
     @property
     def signature(self) -> Signature | None:
@@ -66,6 +81,18 @@ class Servable:
     def repeat(self, body: Mapping[str, Any]) -> None:
         """Ask the rows of `body` twice over; raises WrongShape if not all are answered."""
         self._kind.repeat(body)
+
+    def prove_row_wise(self, golden: Golden) -> None:
+        """Raise TrialFailed if requests would be joined, and a row's answer depends on others."""
+        if self._batched is None:
+            return
+        with self._batched.recording() as asked:
+            self.check(golden)
+        if not self._batched.is_row_wise(asked, rtol=golden.rtol, atol=golden.atol):
+            raise TrialFailed(
+                "bundle.json: batching: expected that each row of the golden examples (two at "
+                "least) is answered alike alone and among others, which is not so: leave it out"
+            )
 
     def synthetic(self) -> Mapping[str, Any]:
         """A request that fits."""

@@ -24,6 +24,7 @@ class FakeServable:
     kind = "tabular"
     schema: Mapping[str, Any] = {}
     signature = None
+    is_batched = False
 
     def __init__(self, digest: str, predict: Callable[[Any], Any] | None = None) -> None:
         self.digest = digest
