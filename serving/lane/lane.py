@@ -32,6 +32,8 @@ from serving.routes.parts import Parts
 
 _log = logging.getLogger(__name__)
 _QUICK_SECONDS: Final = 0.002
+# What is quicker gains nothing from joint calls: nobody looks whether it has them.
+_NOTABLE_SECONDS: Final = 0.0005
 # Of the requests that are there at one moment, so much is answered; the rest is turned away.
 _TURN_SECONDS: Final = 0.05
 _QUICK_BYTES: Final = 16 * 1024
@@ -105,6 +107,8 @@ class Lane:
         begun = time.perf_counter()
         answer = work()
         route.took(time.perf_counter() - begun)
+        if route.seconds > _NOTABLE_SECONDS:
+            self._learn(route)
         return answer
 
     def refuse(self, error: BatonError, request: Request | None, status: int) -> Answer:
@@ -163,16 +167,18 @@ class Lane:
         return self._manager.is_at_hand(route.model or self._answerer.presumed)
 
     def _learning(self, route: Hot, work: Work) -> Answer:
-        """Answer it on this thread, and look which threads the route's next ones are for."""
+        """Answer it on this thread, and learn."""
         answer = work()
-        route.is_batched = self._is_batched(route.model or self._answerer.presumed)
+        self._learn(route)
         return answer
 
-    def _is_batched(self, model: str) -> bool:
+    def _learn(self, route: Hot) -> None:
+        """Look whether the version that answers a route has joint calls."""
+        model = route.model or self._answerer.presumed
+        route.is_batched = False
         if self._manager.is_at_hand(model):
             with suppress(BatonError), self._manager.acquire(model) as serving:
-                return serving.servable.is_batched
-        return False
+                route.is_batched = serving.servable.is_batched
 
     def _later(
         self,

@@ -216,6 +216,23 @@ def test_a_version_that_answers_several_by_one_call_has_threads_of_its_own(bench
         bench.until(asked)
 
 
+def test_that_a_quick_route_now_has_such_a_version_is_seen(bench: Bench) -> None:
+    """Though the version before it was answered on the loop's thread."""
+    bench.known()
+    route = bench.lane._known[b"/models/iris/predict"]
+    assert route
+    route.seconds = 0.0
+    bench.manager.is_batched = True
+    assert bench.ask() is not None, "too quick to matter"
+    bench.answerer.seconds = 0.001
+    asked = 0
+    while bench.ask() is not None:
+        asked += 1
+        assert asked < 20
+    bench.until(1)
+    assert bench.answerer.threads[-1].startswith("joint")
+
+
 def test_other_routes_have_threads_of_their_own(bench: Bench) -> None:
     bench.answerer.go.clear()
     for _ in range(5):

@@ -47,7 +47,7 @@ class Graph:
         (lambda rows: 3.0 if rows < 9 else 0.375 * rows, 8),
         (lambda rows: 2.01 if rows == 1 else rows, 8),
         (lambda rows: 2.0 if rows == 1 else 1.01 * rows, None),
-        (lambda _rows: 1.9, None),
+        (lambda _rows: 0.9, None),
         (lambda rows: 5.0 * rows, None),
         (lambda rows: 0.007 * rows, None),
     ],
@@ -103,4 +103,4 @@ def test_the_decision_and_its_figures_stand_in_the_bundle() -> None:
     declared = Graph(lambda rows: 3.0 + rows).measured().to_json()
     assert declared["batching"] == {"max_rows": 16}
     assert declared["call_ms"] == pytest.approx({"1": 4, "8": 11, "16": 19, "32": 35})
-    assert Graph(lambda _rows: 1.0).measured().to_json().keys() == {"call_ms"}
+    assert Graph(lambda _rows: 0.5).measured().to_json().keys() == {"call_ms"}
