@@ -3,7 +3,7 @@
 A version's directory is what MLflow registered (`MLmodel`, `model.onnx`, `model.pr`, …) and, where
 Baton trained it, a folder `baton/` with
 
-    bundle.json        kind, engine, model file, workload
+    bundle.json        kind, engine, model file, workload, batching (registry/batching.py)
     model_schema.json  what it takes and answers, for people and `GET /models/<name>`
     golden.json        requests with the answers the trained model gave to them
     evaluation.json    what was measured (registry/evaluation.py)
@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -24,6 +24,7 @@ from typing import Any, Self
 
 import yaml
 
+from registry.batching import Batching
 from registry.errors import BundleInvalid
 from registry.evaluation import Evaluation
 from registry.params import Param, from_mlmodel
@@ -137,6 +138,7 @@ class Bundle:
     golden: Golden | None = None
     input_example: Mapping[str, Any] | None = None
     evaluation: Evaluation | None = None
+    batching: Batching | None = None
 
     @classmethod
     def open(cls, root: Path, *, kind: str | None = None, golden: Golden | None = None) -> Self:
@@ -160,17 +162,19 @@ class Bundle:
             raise BundleInvalid(f"kind: expected one of {', '.join(KINDS)}, got {kind!r}")
         stored = _json(root / FOLDER / "golden.json")
         measured = _json(root / FOLDER / "evaluation.json")
+        params = from_mlmodel((mlmodel.get("signature") or {}).get("params"))
         return cls(
             root=root,
             kind=kind,
             engine=engine,
             model_file=_inside(root, model_file),
             signature=Signature.from_mlmodel(mlmodel),
-            params=from_mlmodel((mlmodel.get("signature") or {}).get("params")),
+            params=params,
             schema=_json(root / FOLDER / "model_schema.json") or {},
             golden=Golden.from_json(stored) if stored else golden,
             input_example=_json(root / "serving_input_example.json"),
             evaluation=Evaluation.from_json(measured) if measured else None,
+            batching=_batching(own, engine, params),
         )
 
     def missing(self) -> tuple[str, ...]:
@@ -198,6 +202,20 @@ def _engine(own: Mapping[str, Any], flavours: Mapping[str, Any], root: Path) -> 
     if (root / "model.onnx").is_file():
         return "onnx", "model.onnx"
     return "runner", "MLmodel"
+
+
+def _batching(own: Mapping[str, Any], engine: str, params: Sequence[Param]) -> Batching | None:
+    """What the bundle declares; only where there is somebody to go by it."""
+    if "batching" not in own:
+        return None
+    if engine != "onnx":
+        raise BundleInvalid(f"bundle.json: batching: expected with engine onnx, got {engine}")
+    if params:
+        raise BundleInvalid(
+            f"bundle.json: batching: expected no params beside it, got {params[0].name}: requests "
+            "that say different ones cannot share a call"
+        )
+    return Batching.from_json(own["batching"])
 
 
 def refuse_links(root: Path) -> None:

@@ -13,6 +13,7 @@ from registry.errors import TrialFailed
 from registry.params import Param
 from registry.signature import Signature
 from serving import engines, kinds
+from serving.engines.batching import Batched
 from serving.engines.timed import Timed
 from serving.golden import worst_error
 
@@ -21,14 +22,20 @@ class Servable:
     """Answers requests with one version. Thread-safe; freed when nobody holds it any more."""
 
     def __init__(
-        self, bundle: Bundle, kind: kinds.Kind, golden: Golden | None, engine: Timed
+        self,
+        bundle: Bundle,
+        kind: kinds.Kind,
+        golden: Golden | None,
+        engine: Timed,
+        *,
+        batched: Batched | None = None,
     ) -> None:
         """Use `load`."""
         self.engine = bundle.engine
         self.kind = bundle.kind
         self.schema = bundle.schema
         self.golden = golden
-        self._kind, self._timed = kind, engine
+        self._kind, self._timed, self._batched = kind, engine, batched
 
     @classmethod
     def load(
@@ -48,8 +55,15 @@ class Servable:
         manifest.verify(root)
         bundle = Bundle.open(root, kind=manifest.kind, golden=manifest.golden)
         seed = int(manifest.digest[:8], 16)
-        engine = Timed(engines.load(bundle, allowed=allowed, seed=seed, runner=runner))
-        return cls(bundle, kinds.of(bundle, engine, limits), bundle.golden, engine)
+        engine = engines.load(bundle, allowed=allowed, seed=seed, runner=runner)
+        batched = engine if isinstance(engine, Batched) else None
+        timed = Timed(engine)
+        return cls(bundle, kinds.of(bundle, timed, limits), bundle.golden, timed, batched=batched)
+
+    @property
+    def is_batched(self) -> bool:
+        """Whether requests of several threads share calls of its engine."""
+        return self._batched is not None
 
     @property
     def signature(self) -> Signature | None:
@@ -86,6 +100,18 @@ class Servable:
     def repeat(self, body: Mapping[str, Any]) -> None:
         """Ask the rows of `body` twice over; raises WrongShape if not all are answered."""
         self._kind.repeat(body)
+
+    def prove_row_wise(self, golden: Golden) -> None:
+        """Raise TrialFailed if requests would be joined, and a row's answer depends on others."""
+        if self._batched is None:
+            return
+        with self._batched.recording() as asked:
+            self.check(golden)
+        if not self._batched.is_row_wise(asked, rtol=golden.rtol, atol=golden.atol):
+            raise TrialFailed(
+                "bundle.json: batching: expected that each row of the golden examples (two at "
+                "least) is answered alike alone and among others, which is not so: leave it out"
+            )
 
     def synthetic(self) -> Mapping[str, Any]:
         """A request that fits."""

@@ -90,6 +90,7 @@ def _tried(root: Path, order: Mapping[str, Any]) -> dict[str, Any]:
     golden, source = _golden(servable, root)
     worst = servable.check(golden)
     servable.repeat(golden.examples[0]["request"])
+    servable.prove_row_wise(golden)
     signature = servable.signature
     return {
         "engine": servable.engine,

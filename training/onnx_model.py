@@ -9,6 +9,7 @@ import numpy as np
 
 from registry.errors import StepFailed
 from registry.manners import mind_manners
+from registry.rowwise import Run
 from training.workload import Array
 
 INPUT = "X"
@@ -41,6 +42,20 @@ def run(path: Path, rows: Array) -> tuple[Array, Array]:
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     label, probabilities = session.run(list(OUTPUTS), {INPUT: rows.astype(np.float32)})
     return np.asarray(label), np.asarray(probabilities)
+
+
+def asked(path: Path) -> Run:
+    """The graph as a worker asks it: on the CPU, one thread a call."""
+    mind_manners()
+    import onnxruntime  # noqa: PLC0415 - only the package step needs it
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    session = onnxruntime.InferenceSession(
+        str(path), sess_options=options, providers=["CPUExecutionProvider"]
+    )
+    names = [node.name for node in session.get_outputs()]
+    return lambda feed: dict(zip(names, session.run(None, dict(feed)), strict=True))
 
 
 def check_parity(path: Path, rows: Array, *, label: Array, probabilities: Array) -> float:

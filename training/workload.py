@@ -46,12 +46,17 @@ class Measured:
 
 @dataclass(frozen=True, kw_only=True)
 class Packaged:
-    """What `package` made: which engine runs which file (a path inside the version's folder)."""
+    """What `package` made: which engine runs which file (a path inside the version's folder).
+
+    `feed` holds hold-out rows as an ONNX graph takes them, an array an input: with it, what joint
+    calls would gain is measured.
+    """
 
     engine: str
     model_file: str
     schema: Mapping[str, Any]
     golden: Golden
+    feed: Mapping[str, Array] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from numpy.typing import NDArray
 
 from registry.errors import BundleInvalid
+from serving.engines.batching import Batched
 
 if TYPE_CHECKING:
     from registry.bundle import Bundle
@@ -33,7 +34,8 @@ Runner = Callable[["Bundle"], Engine]
 def _onnx(bundle: Bundle, _seed: int, _runner: Runner | None) -> Engine:
     from serving.engines.onnx import OnnxEngine  # noqa: PLC0415 - loaded only where it is used
 
-    return OnnxEngine.load(bundle.model_file)
+    engine = OnnxEngine.load(bundle.model_file)
+    return Batched(engine, most_rows=bundle.batching.max_rows) if bundle.batching else engine
 
 
 def _prophet(bundle: Bundle, seed: int, _runner: Runner | None) -> Engine:

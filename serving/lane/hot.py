@@ -26,12 +26,13 @@ _MOST_SECONDS: Final = 0.01
 
 @dataclass(slots=True)
 class Hot:
-    """One prediction route, and how long its answers took lately."""
+    """One prediction route, how long its answers took lately, and whether they share calls."""
 
     protocol: Protocol
     model: str | None
     version: str | None
     seconds: float = _UNKNOWN_SECONDS
+    is_batched: bool = False
 
     def took(self, seconds: float) -> None:
         """Remember one more answer; a single slow one among quick ones changes little."""

@@ -2,8 +2,9 @@
 
 A prediction that is known to be quick is answered on the loop's thread: handing it to another one
 costs more than it takes. All others are answered by a few threads; when too many wait for those,
-the next is turned away at once. Routes that predict nothing have threads of their own, so that
-health is told however busy the models are.
+the next is turned away at once. Versions that answer several requests by one call have more
+threads, which wait for that call together. Routes that predict nothing have threads of their own,
+so that health is told however busy the models are.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ import asyncio
 import logging
 import math
 import time
+from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
 from typing import Final
@@ -30,11 +32,15 @@ from serving.routes.parts import Parts
 
 _log = logging.getLogger(__name__)
 _QUICK_SECONDS: Final = 0.002
+# What is quicker gains nothing from joint calls: nobody looks whether it has them.
+_NOTABLE_SECONDS: Final = 0.0005
 # Of the requests that are there at one moment, so much is answered; the rest is turned away.
 _TURN_SECONDS: Final = 0.05
 _QUICK_BYTES: Final = 16 * 1024
 _MOST_KNOWN: Final = 10_000
 _ROUTE_THREADS: Final = 2
+# At most so many requests are in one joint call; all but one of these threads wait for it.
+_JOINT_THREADS: Final = 32
 _FORECAST: Final = b"/predict/"
 _TIMEOUT: Final = "X-Request-Timeout-Ms"
 _BATON: Final = Baton()
@@ -53,6 +59,7 @@ class Lane:
         self._most_open = most_open
         self._loop = asyncio.get_event_loop()
         self._models = Crew("predict", threads=settings.threads, most_waiting=settings.queue)
+        self._joint = Crew("joint", threads=_JOINT_THREADS, most_waiting=settings.queue)
         self._routes = Crew("route", threads=_ROUTE_THREADS, most_waiting=most_open)
         self._known: dict[bytes, Hot | None] = {}
         self._turn = 0.0
@@ -91,13 +98,17 @@ class Lane:
             version=route.version,
         )
         if not self._is_quick(route, request):
-            return self._later(self._models, connection, request, work, until=until, route=route)
+            crew = self._joint if route.is_batched else self._models
+            work = partial(self._learning, route, work)
+            return self._later(crew, connection, request, work, until=until, route=route)
         if self._is_full(route.seconds):
             metrics.SHED.inc()
             return self._refused(Overloaded("too many requests at once"), request, route)
         begun = time.perf_counter()
         answer = work()
         route.took(time.perf_counter() - begun)
+        if route.seconds > _NOTABLE_SECONDS:
+            self._learn(route)
         return answer
 
     def refuse(self, error: BatonError, request: Request | None, status: int) -> Answer:
@@ -120,6 +131,7 @@ class Lane:
         for connection in list(self.connections):
             connection.abort()
         self._models.close()
+        self._joint.close()
         self._routes.close()
 
     def _route(self, request: Request) -> Hot | None:
@@ -148,11 +160,25 @@ class Lane:
 
     def _is_quick(self, route: Hot, request: Request) -> bool:
         """Whether the answer is there at once: a small body, a quick model, loaded right here."""
-        if route.seconds > _QUICK_SECONDS or len(request.body) > _QUICK_BYTES:
+        if route.is_batched or route.seconds > _QUICK_SECONDS or len(request.body) > _QUICK_BYTES:
             return False
         if route.model is None and self._manager.is_lazy:
             return False  # the body may name one that is not loaded
         return self._manager.is_at_hand(route.model or self._answerer.presumed)
+
+    def _learning(self, route: Hot, work: Work) -> Answer:
+        """Answer it on this thread, and learn."""
+        answer = work()
+        self._learn(route)
+        return answer
+
+    def _learn(self, route: Hot) -> None:
+        """Look whether the version that answers a route has joint calls."""
+        model = route.model or self._answerer.presumed
+        route.is_batched = False
+        if self._manager.is_at_hand(model):
+            with suppress(BatonError), self._manager.acquire(model) as serving:
+                route.is_batched = serving.servable.is_batched
 
     def _later(
         self,

@@ -24,13 +24,14 @@ from registry.bundle import Bundle
 from registry.errors import BatonError
 from registry.manners import mind_manners
 from registry.process import die_with_parent
+from registry.rowwise import is_row_wise
 from serving.engines import Engine
+from serving.engines.recorder import Recorder
 from serving.engines.runner import failed
 from serving.isolation import isolate
 from serving.kinds import Limits
 from serving.runner.batches import Batches
 from serving.runner.listener import Listener
-from serving.runner.rowwise import Recorder, is_row_wise
 from serving.servable import Servable
 from serving.stored import manifest_of, root_of
 

@@ -9,17 +9,13 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
-from typing import Any
 
-import numpy as np
-
-Arrays = Mapping[str, Any]
-Run = Callable[[Arrays], Arrays]
-Form = tuple[tuple[str, str, tuple[int, ...]], ...]
+from registry.rowwise import Arrays, Run
+from serving.engines.joining import Form, form_of, joined, parted, rows_of
 
 
 @dataclass(eq=False)
@@ -33,15 +29,12 @@ class Job:
     @property
     def form(self) -> Form | None:
         """Names, types and inner shapes; None for what has no rows that could be joined."""
-        arrays = [(name, np.asarray(array)) for name, array in self.arrays.items()]
-        if any(not a.ndim for _, a in arrays) or len({len(a) for _, a in arrays}) != 1:
-            return None
-        return tuple((name, array.dtype.str, array.shape[1:]) for name, array in arrays)
+        return form_of(self.arrays)
 
     @property
     def rows(self) -> int:
         """How many rows, for a request that has a form."""
-        return len(next(iter(self.arrays.values())))
+        return rows_of(self.arrays)
 
 
 class Batches:
@@ -109,25 +102,17 @@ class Batches:
 
     def _together(self, batch: list[Job]) -> bool:
         """One predict for all; False if it failed or cannot be told apart: nobody is answered."""
-        joined = {
-            name: np.concatenate([job.arrays[name] for job in batch]) for name in batch[0].arrays
-        }
-        rows = sum(job.rows for job in batch)
         try:
             with self._limit():
-                answer = self._run(joined)
+                answer = self._run(joined([job.arrays for job in batch]))
         except MemoryError:
             raise
         except Exception:  # noqa: BLE001 - one of them is to blame: each alone will tell which
             return False
-        if any(not np.ndim(a) or len(a) != rows for a in answer.values()):
-            return False
-        at = 0
-        for job in batch:
-            part = slice(at, at + job.rows)
-            job.future.set_result({name: value[part] for name, value in answer.items()})
-            at += job.rows
-        return True
+        parts = parted(answer, [job.rows for job in batch])
+        for job, part in zip(batch, parts or (), strict=False):
+            job.future.set_result(part)
+        return parts is not None
 
     def _alone(self, job: Job) -> None:
         if _is_late(job, self._clock()):

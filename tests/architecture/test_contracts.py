@@ -16,6 +16,8 @@ PLANTED = {
     "a worker reaches the ledger": ("serving/answer.py", "import registry.sql_ledger"),
     "a workload knows its sibling": ("training/workloads/iris.py", "from . import petr4"),
     "serving imports training": ("serving/node/watcher.py", "import training.tracking"),
+    "the client needs a library": ("serving/client.py", "import numpy"),
+    "the client knows the server": ("serving/client.py", "import serving.strict_json"),
 }
 
 

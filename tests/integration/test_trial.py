@@ -16,7 +16,7 @@ from registry.bundle import Golden, Manifest
 from registry.trial import SubprocessTrial, TrialReport
 from tests.servingfakes import models
 from tests.servingfakes.node import ROOT
-from tests.servingfakes.versions import folder
+from tests.servingfakes.versions import batched, folder
 
 ENGINES = ("onnx", "prophet")
 
@@ -63,6 +63,28 @@ def test_the_bundles_own_golden_examples_are_what_it_is_held_against(tmp_path: P
     }
     report = tried(folder(tmp_path / "v", models.linear(3), files=files))
     assert (report.ok, "expected 7, got 6.0" in report.reason) == (False, True)
+
+
+@pytest.mark.parametrize(
+    ("model", "asked", "answer", "ok"),
+    [
+        (models.linear(3), [[2.0], [4.0]], [[6.0], [12.0]], True),
+        (models.linear(3), [[2.0], [2.0]], [[6.0], [6.0]], False),
+        (models.linear(3), [[2.0]], [[6.0]], False),
+        (models.centred(), [[2.0], [4.0]], [[-1.0], [1.0]], False),
+    ],
+    ids=["row by row", "the same row twice", "one row", "centred"],
+)
+def test_joint_calls_are_believed_only_where_each_row_is_seen_to_be_answered_by_itself(
+    tmp_path: Path, model: bytes, asked: Any, answer: Any, ok: bool
+) -> None:
+    """Two clients' rows in one call of a model that centres them would both be answered wrongly."""
+    example = {"request": {"instances": asked}, "response": {"predictions": answer}}
+    path = folder(tmp_path / "v", model, files=batched(8, Golden((example,))))
+    report = tried(path)
+    assert report.ok is ok, report.reason
+    if not ok:
+        assert "bundle.json: batching: expected that each row" in report.reason
 
 
 def test_a_version_without_examples_is_held_against_its_input_example(tmp_path: Path) -> None:

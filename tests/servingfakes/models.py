@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -34,6 +35,39 @@ def classifier(*, columns: int = 4) -> bytes:
         [("x", _FLOAT, ["n", columns])],
         [("label", TensorProto.INT64, ["n"]), ("scores", _FLOAT, ["n", columns])],
         {"half": np.float32([0.5]), "axis": np.int64([1])},
+    )
+
+
+def centred() -> bytes:
+    """`y = x − mean`, over all rows of the request: no row is answered by itself."""
+    return graph(
+        [
+            helper.make_node("ReduceMean", ["x", "axis"], ["mean"], keepdims=1),
+            helper.make_node("Sub", ["x", "mean"], ["y"]),
+        ],
+        [("x", _FLOAT, ["n", 1])],
+        [("y", _FLOAT, ["n", 1])],
+        {"axis": np.int64([0])},
+    )
+
+
+def dense(width: int, *, layers: int = 2) -> bytes:
+    """Layers of a network, float[rows, 4] in and one number out: rows together cost little more."""
+    random = np.random.default_rng(0)
+    sizes = [4, *[width] * layers, 1]
+    nodes, constants = [], {}
+    for number, (wide, narrow) in enumerate(itertools.pairwise(sizes)):
+        weights = random.standard_normal((wide, narrow)) / np.sqrt(wide)
+        constants[f"w{number}"] = weights.astype(np.float32)
+        nodes += [
+            helper.make_node("MatMul", [f"x{number}", f"w{number}"], [f"z{number}"]),
+            helper.make_node("Tanh", [f"z{number}"], [f"x{number + 1}"]),
+        ]
+    return graph(
+        nodes,
+        [("x0", _FLOAT, ["n", 4])],
+        [(f"x{len(sizes) - 1}", _FLOAT, ["n", 1])],
+        constants,
     )
 
 

@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from registry.bundle import Bundle
+from registry.rowwise import Run
 from serving.engines.runner import RunnerEngine
-from serving.runner.batches import Batches, Run
+from serving.runner.batches import Batches
 from serving.runner.listener import Listener
 
 

@@ -23,6 +23,15 @@ def folder(path: Path, model: bytes, *, files: Mapping[str, str] | None = None) 
     return path
 
 
+def batched(most_rows: int, golden: Golden) -> dict[str, str]:
+    """The files of a version that declares joint calls."""
+    own = {"kind": "tabular", "engine": "onnx", "model_file": "model.onnx"}
+    return {
+        "baton/bundle.json": json.dumps({**own, "batching": {"max_rows": most_rows}}),
+        "baton/golden.json": json.dumps(golden.to_json()),
+    }
+
+
 def mlmodel(columns: Sequence[Mapping[str, Any]]) -> str:
     """An `MLmodel` file with a signature of columns."""
     signature = {"inputs": json.dumps(list(columns)), "outputs": "[]"}

@@ -25,6 +25,7 @@ class FakeServable:
     schema: Mapping[str, Any] = {}
     signature = None
     engine_seconds = 0.001
+    is_batched = False
 
     def __init__(self, digest: str, predict: Callable[[Any], Any] | None = None) -> None:
         self.digest = digest

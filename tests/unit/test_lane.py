@@ -6,6 +6,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
 
@@ -47,8 +48,13 @@ class Manager:
         self.is_lazy = False
         self.at_hand = True
 
+        self.is_batched = False
+
     def is_at_hand(self, _model: str) -> bool:
         return self.at_hand
+
+    def acquire(self, _model: str) -> Any:
+        return nullcontext(SimpleNamespace(servable=SimpleNamespace(is_batched=self.is_batched)))
 
 
 class Bench:
@@ -185,6 +191,46 @@ def test_what_may_wait_for_something_is_not(bench: Bench, why: str) -> None:
     assert bench.ask(target, b"x" * (20_000 if why == "large" else 2)) is None
     bench.until(1)
     assert bench.answerer.threads[0].startswith("predict")
+
+
+def test_a_version_that_answers_several_by_one_call_has_threads_of_its_own(bench: Bench) -> None:
+    """More than there are for others, however quick it is; until another version comes."""
+    bench.manager.is_batched = True
+    bench.known()
+    bench.answerer.go.clear()
+    for _ in range(8):
+        assert bench.ask() is None
+    deadline = time.monotonic() + SECONDS
+    while len(bench.answerer.threads) < 8:
+        assert time.monotonic() < deadline
+        time.sleep(0.001)
+    assert all(name.startswith("joint") for name in bench.answerer.threads)
+    bench.answerer.go.set()
+    bench.until(8)
+    bench.later.clear()
+    bench.manager.is_batched = False
+    asked = 0
+    while bench.ask() is None:
+        asked += 1
+        assert asked < 100
+        bench.until(asked)
+
+
+def test_that_a_quick_route_now_has_such_a_version_is_seen(bench: Bench) -> None:
+    """Though the version before it was answered on the loop's thread."""
+    bench.known()
+    route = bench.lane._known[b"/models/iris/predict"]
+    assert route
+    route.seconds = 0.0
+    bench.manager.is_batched = True
+    assert bench.ask() is not None, "too quick to matter"
+    bench.answerer.seconds = 0.001
+    asked = 0
+    while bench.ask() is not None:
+        asked += 1
+        assert asked < 20
+    bench.until(1)
+    assert bench.answerer.threads[-1].startswith("joint")
 
 
 def test_other_routes_have_threads_of_their_own(bench: Bench) -> None:

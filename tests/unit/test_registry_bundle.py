@@ -14,6 +14,7 @@ import yaml
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from registry.batching import Batching
 from registry.bundle import Bundle, Golden, Manifest
 from registry.errors import BundleInvalid
 from registry.evaluation import Comparison
@@ -213,12 +214,74 @@ def test_an_evaluation_with_whole_numbers_is_fine(root: Path) -> None:
     assert measured.metrics == {"accuracy": 1}
 
 
+def declare(root: Path, batching: object, *, engine: str = "onnx") -> Path:
+    """A version that says this of joint calls."""
+    file = write_bundle(root, engine=engine) / "baton" / "bundle.json"
+    own = {**json.loads(file.read_text()), "batching": batching, "call_ms": {"1": 3.2}}
+    file.write_text(json.dumps(own))
+    return root
+
+
+def test_joint_calls_are_declared_by_their_most_rows(root: Path) -> None:
+    assert Bundle.open(root).batching is None
+    assert Bundle.open(declare(root, {"max_rows": 32})).batching == Batching(32)
+    assert Batching.from_json(Batching(32).to_json()) == Batching(32)
+
+
+@pytest.mark.parametrize(
+    ("batching", "said"),
+    [
+        ({"max_rows": 1}, "from 2 to 4096, got 1"),
+        ({"max_rows": 0}, "got 0"),
+        ({"max_rows": -8}, "got -8"),
+        ({"max_rows": 4097}, "got 4097"),
+        ({"max_rows": 8.0}, "got 8.0"),
+        ({"max_rows": "8"}, "got '8'"),
+        ({"max_rows": True}, "got True"),
+        ({"max_rows": None}, "got None"),
+        ({"max_rows": [8]}, "got "),
+        ({"max_rows": 8, "wait_ms": 5}, "wait_ms"),
+        ({}, 'expected {"max_rows": n}'),
+        (None, "got None"),
+        (8, "got 8"),
+        ([8], "got "),
+        ("max_rows", "got 'max_rows'"),
+    ],
+    ids=str,
+)
+def test_joint_calls_that_make_no_sense_are_refused(
+    root: Path, batching: object, said: str
+) -> None:
+    with pytest.raises(BundleInvalid) as refused:
+        Bundle.open(declare(root, batching))
+    assert "bundle.json: batching" in str(refused.value)
+    assert said in str(refused.value)
+
+
+def test_joint_calls_are_declared_of_graphs_only(root: Path) -> None:
+    with pytest.raises(BundleInvalid, match="batching: expected with engine onnx, got prophet"):
+        Bundle.open(declare(root.parent / "p", {"max_rows": 8}, engine="prophet"))
+
+
+def test_joint_calls_and_params_do_not_go_together(root: Path) -> None:
+    declare(root, {"max_rows": 32})
+    mlmodel = yaml.safe_load((root / "MLmodel").read_text())
+    spec = {"name": "scale", "type": "double", "default": 1.0, "shape": None}
+    mlmodel["signature"] = {**(mlmodel.get("signature") or {}), "params": json.dumps([spec])}
+    (root / "MLmodel").write_text(json.dumps(mlmodel))
+    with pytest.raises(BundleInvalid, match="expected no params beside it, got scale"):
+        Bundle.open(root)
+
+
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: (
         st.lists(inner, max_size=3)
         | st.dictionaries(
-            st.sampled_from(["kind", "engine", "model_file", "examples", "rtol", "atol", "rows"])
+            st.sampled_from(
+                ["kind", "engine", "model_file", "batching", "max_rows", "examples", "rtol"]
+            )
+            | st.sampled_from(["atol", "rows"])
             | st.sampled_from(["flavors", "onnx", "data", "prophet", "signature", "inputs", "type"])
             | st.text(max_size=3),
             inner,

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from registry.rowwise import Arrays, is_row_wise
 from registry.signature import Tensor
-from serving.runner.batches import Arrays, Batches
-from serving.runner.rowwise import is_row_wise
+from serving.runner.batches import Batches
 
 LATER = 1e9
 INPUTS = (Tensor("x", "float64", (-1,)),)

@@ -240,6 +240,7 @@ class Iris:
                 "example": requests[0],
             },
             golden=Golden(tuple(examples), rtol=1e-5, atol=1e-5),
+            feed={onnx_model.INPUT: rows.to_numpy(dtype=np.float32)},
         )
 
 

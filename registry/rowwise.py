@@ -1,42 +1,35 @@
 """Whether a model answers each row by itself: only then may requests of several clients be joined.
 
-It is asked the rows of its golden examples together, and each alone. A model that ranks, scales or
-counts what it is asked with answers differently, and is never given two requests at once.
+It is asked some rows together, and each alone. A model that ranks, scales or counts what it is
+asked with answers differently, and is never given two requests at once. Asked by `training` before
+a version declares it, by its trial, and by a runner when it loads.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from registry.signature import Tensor
-from serving.runner.batches import Arrays, Run
 
+Arrays = Mapping[str, Any]
+Run = Callable[[Arrays], Arrays]
 _MOST_ROWS = 16
 _RTOL, _ATOL = 1e-5, 1e-7
 
 
-class Recorder:
-    """An engine in between that keeps what the model was asked."""
-
-    def __init__(self, engine: Any) -> None:
-        """`engine` answers."""
-        self.engine = engine
-        self.inputs: tuple[Tensor, ...] = engine.inputs
-        self.outputs: tuple[str, ...] = engine.outputs
-        self.asked: list[Arrays] = []
-
-    def run(self, inputs: Mapping[str, Any]) -> Mapping[str, Any]:
-        """Keep, and pass on."""
-        self.asked.append(inputs)
-        answer: Mapping[str, Any] = self.engine.run(inputs)
-        return answer
-
-
-def is_row_wise(run: Run, inputs: Sequence[Tensor], asked: Sequence[Arrays]) -> bool:
-    """Whether the rows in `asked` are answered alike together and alone.
+def is_row_wise(
+    run: Run,
+    inputs: Sequence[Tensor],
+    asked: Sequence[Arrays],
+    *,
+    rtol: float = _RTOL,
+    atol: float = _ATOL,
+) -> bool:
+    """Whether the rows in `asked` are answered alike, within `rtol` and `atol`, together and alone.
 
     False too where that cannot be told: fewer than two different rows, or a fixed number of them.
     """
@@ -52,7 +45,10 @@ def is_row_wise(run: Run, inputs: Sequence[Tensor], asked: Sequence[Arrays]) -> 
         raise
     except Exception:  # noqa: BLE001 - then it cannot be told
         return False
-    return all(_alike(together[name], [one.get(name, ()) for one in alone]) for name in together)
+    equal = partial(_equal, rtol=rtol, atol=atol)
+    return all(
+        _alike(together[name], [one.get(name, ()) for one in alone], equal) for name in together
+    )
 
 
 def _rows(asked: Arrays) -> list[Arrays]:
@@ -66,21 +62,23 @@ def _different(rows: Sequence[Arrays]) -> list[Arrays]:
     return list(told.values())
 
 
-def _alike(together: Any, alone: Sequence[Any]) -> bool:
+def _alike(together: Any, alone: Sequence[Any], equal: Callable[[Any, Any], bool]) -> bool:
     """Whether row n of the joint answer is the answer to row n alone."""
     if any(not np.ndim(one) or len(one) != 1 for one in alone):
         return False
     if not np.ndim(together) or len(together) != len(alone):
         return False
-    return all(_equal(t, a[0]) for t, a in zip(together, alone, strict=True))
+    return all(equal(t, a[0]) for t, a in zip(together, alone, strict=True))
 
 
-def _equal(one: Any, other: Any) -> bool:
+def _equal(one: Any, other: Any, *, rtol: float, atol: float) -> bool:
     if isinstance(one, Mapping):
-        return one.keys() == other.keys() and all(_equal(one[k], other[k]) for k in one)
+        return one.keys() == other.keys() and all(
+            _equal(one[key], other[key], rtol=rtol, atol=atol) for key in one
+        )
     left, right = np.asarray(one), np.asarray(other)
     if left.shape != right.shape:
         return False
     if left.dtype.kind == "f" and right.dtype.kind == "f":
-        return bool(np.allclose(left, right, rtol=_RTOL, atol=_ATOL))
+        return bool(np.allclose(left, right, rtol=rtol, atol=atol))
     return bool(np.array_equal(left, right))
