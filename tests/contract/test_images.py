@@ -179,7 +179,7 @@ def cases() -> dict[str, tuple[dict[str, Any], int, str]]:
         "a form without a boundary": (
             {"data": NO_TEXT, "content_type": "multipart/form-data"},
             400,
-            "with a boundary of 1 to 70",
+            "with a boundary of 1 to 200",
         ),
         "no base64": ({"json": {"image": "!"}}, 422, "image: expected a picture in base64"),
         "a horizon": ({"json": {"horizon": 3}}, 400, "exactly one of image"),
