@@ -248,6 +248,69 @@ def test_a_png_has_only_so_many_chunks() -> None:
     assert refusal(data)[0] == "a PNG of at most 20000 chunks"
 
 
+FLOODS = {
+    "empty segments": b"\xff\xe5\0\2" * 3_000_000,
+    "comments": b"\xff\xfe\0\2" * 3_000_000,
+    "markers alone": b"\xff\x01" * 6_000_000,
+    "nothing": b"\xff\xfe\0\2" + bytes(12_000_000),
+    "filling": b"\xff" * 12_000_000,
+}
+
+
+@pytest.mark.parametrize("name", FLOODS)
+def test_what_floods_a_jpeg_costs_next_to_nothing(name: str) -> None:
+    good = saved(pictures.halves(), "JPEG")
+    data = good[:2] + FLOODS[name] + good[2:]
+    begun = time.process_time()
+    try:
+        assert array(data).tolist() == array(good).tolist()
+    except SignatureMismatch as error:
+        assert error.expected.startswith("a JPEG of at most 2000 segments")  # noqa: PT017
+    assert time.process_time() - begun < 0.5
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_exif_longer_than_a_camera_writes_is_not_read(form: str) -> None:
+    def exif(tags: int) -> bytes:
+        entries = b"".join(struct.pack("<HHII", ORIENTATION + n, 3, 1, 6) for n in range(tags))
+        return b"Exif\0\0II*\0" + struct.pack("<IH", 8, tags) + entries + bytes(4)
+
+    image = Image.new("RGB", (3, 5))
+    assert array(saved(image, form, exif=exif(5000))).shape == (3, 5, 3)
+    long = exif(60_000)
+    if form == "JPEG":  # in several segments, which Pillow joins
+        good = saved(image, "JPEG")
+        pieces = [b"Exif\0\0" + long[6:][at : at + 60_000] for at in range(0, len(long), 60_000)]
+        longer = b"".join(b"\xff\xe1" + struct.pack(">H", len(p) + 2) + p for p in pieces)
+        data = good[:2] + longer + good[2:]
+    else:
+        data = saved(image, form, exif=long)
+    begun = time.process_time()
+    assert array(data).shape in ((5, 3, 3), (3, 5, 3))
+    assert time.process_time() - begun < 0.1
+
+
+def test_a_jpeg_without_its_profile_and_comments_has_the_same_pixels() -> None:
+    noise = np.random.default_rng(3).integers(0, 256, (40, 40, 4), dtype=np.uint8)
+    for mode in ("RGB", "CMYK", "L"):
+        image = Image.fromarray(noise, "RGBA").convert("RGB").convert(mode)
+        data = saved(image, "JPEG", icc_profile=bytes(200_000), comment=b"x" * 60_000, dpi=(9, 9))
+        assert len(containers.bare("image", data)[1]) < 20_000
+        with Image.open(io.BytesIO(data)) as opened:
+            assert array(data).tolist() == np.asarray(opened.convert("RGB")).tolist()
+
+
+def test_what_adobe_says_of_a_jpegs_colours_is_heard() -> None:
+    data = bytearray(saved(pictures.halves(), "JPEG", keep_rgb=True, quality=100))
+    frame, scan = data.index(b"\xff\xc0"), data.index(b"\xff\xda")
+    for number in range(3):  # no longer called R, G and B: only Adobe's segment says it
+        data[frame + 10 + 3 * number] = data[scan + 5 + 2 * number] = number + 1
+    assert b"Adobe" in data
+    found = array(bytes(data)).astype(int)
+    assert np.abs(found[0] - RED).max() < 5
+    assert np.abs(found[-1] - BLUE).max() < 5
+
+
 def test_a_jpeg_has_only_so_many_scans() -> None:
     noise = np.random.default_rng(2).integers(0, 256, (64, 64, 3), dtype=np.uint8)
     data = saved(Image.fromarray(noise), "JPEG", progressive=True)
@@ -256,7 +319,7 @@ def test_a_jpeg_has_only_so_many_scans() -> None:
     assert array(data).shape == array(data[:-2] + scan * 50 + data[-2:]).shape
     bomb = data[:-2] + scan * 5000 + data[-2:]
     begun = time.process_time()
-    assert refusal(bomb) == ("a JPEG of at most 100 scans", "more")
+    assert refusal(bomb) == ("a JPEG of at most 2000 segments and 100 scans", "more")
     assert time.process_time() - begun < 0.5
 
 
