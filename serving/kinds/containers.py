@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 from registry.errors import SignatureMismatch
@@ -19,6 +19,10 @@ _PNG: Final = b"\x89PNG\r\n\x1a\n"
 # to a thousand times their size.
 _PNG_KEPT: Final = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND", b"eXIf"})
 _MOST_CHUNKS: Final = 20_000  # libpng writes 8 KiB a chunk: 160 MB
+# Tables, the frame, what JFIF and Adobe say of its colours.
+_JPEG_KEPT: Final = frozenset({*range(0xC0, 0xD0), 0xDB, 0xDD, 0xE0, 0xEE})
+_JPEG_EXIF: Final = b"\xff\xe1"
+_MOST_SEGMENTS: Final = 2000
 # A progressive JPEG has about ten scans; each one is a walk over the whole picture.
 _MOST_SCANS: Final = 100
 _MARKER: Final = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
@@ -70,21 +74,34 @@ def _png(field: str, data: bytes) -> bytes:
 
 
 def _jpeg(field: str, data: bytes) -> bytes:
-    """All of it, if it has a sane number of scans."""
-    at = scans = 0
-    while found := _MARKER.search(data, at):
-        at, marker = found.end(), data[found.end() - 1]
+    """Only the segments that make up the picture, if it has a sane number of them and of scans."""
+    kept, at, scans, pixels = [data[:2]], 2, 0, len(data)
+    for _ in range(_MOST_SEGMENTS):
+        found = _MARKER.search(data, at)
+        if found is None:
+            return b"".join([*kept, data[pixels:]])
+        start, at, marker = found.start(), found.end(), data[found.end() - 1]
         if marker == _END:
-            break
+            return b"".join([*kept, data[pixels:at]])
         if marker in _ALONE:
             continue
         at += int.from_bytes(data[at : at + 2], "big")
-        scans += marker == _SCAN
+        if marker == _SCAN:
+            scans, pixels = scans + 1, min(pixels, start)
+        elif not scans and (marker in _JPEG_KEPT or _is_exif(data, start, kept)):
+            kept.append(data[start:at])
         if scans > _MOST_SCANS:
-            raise SignatureMismatch(
-                field, expected=f"a JPEG of at most {_MOST_SCANS} scans", got="more"
-            )
-    return data
+            break
+    limits = f"{_MOST_SEGMENTS} segments and {_MOST_SCANS} scans"
+    raise SignatureMismatch(field, expected=f"a JPEG of at most {limits}", got="more")
+
+
+def _is_exif(data: bytes, start: int, kept: Sequence[bytes]) -> bool:
+    """Whether this segment is EXIF, and the first."""
+    first = not any(one.startswith(_JPEG_EXIF) for one in kept)
+    return (
+        first and data[start : start + 2] == _JPEG_EXIF and data[start + 4 : start + 8] == b"Exif"
+    )
 
 
 def _webp(_field: str, data: bytes) -> bytes:

@@ -33,6 +33,7 @@ PLUGINS: Final = (PngImagePlugin, JpegImagePlugin, WebPImagePlugin)
 # Python keeps the text of every warning it has shown, and clients choose some of Pillow's.
 warnings.filterwarnings("ignore", module=r"PIL\.")
 _LONGEST_SIDE: Final = 65_535
+_MOST_EXIF: Final = 65_535  # what fits into a JPEG's segment; Pillow reads it in Python
 _ORIENTATION: Final = 0x0112
 _UPRIGHT: Final = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -126,6 +127,8 @@ def blank(width: int, height: int) -> bytes:
 
 def _upright(image: Image.Image) -> Image.Image:
     """The way the camera was held; what cannot be read turns nothing, as in every viewer."""
+    if len(image.info.get("exif", b"")) > _MOST_EXIF:
+        return image
     try:
         turn = _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
     except Exception:  # noqa: BLE001 - as above
