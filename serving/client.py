@@ -23,10 +23,7 @@ _CLOSED = (http.client.RemoteDisconnected, ConnectionResetError, BrokenPipeError
 
 
 class RequestFailed(Exception):
-    """The server refused or failed (its `status`), or could not be asked at all (status 0).
-
-    `retry_after` is in seconds, where the server says that trying again may help.
-    """
+    """A refusal, a failure, or no answer (`status` 0); `retry_after` in seconds, where said."""
 
     def __init__(
         self,

@@ -267,6 +267,17 @@ def test_a_tracking_server_that_is_gone_is_unreachable(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("trained", ["iris"], indirect=True)
+def test_what_joint_calls_would_gain_is_measured_and_a_forest_does_not_have_them(
+    trained: Setting,
+) -> None:
+    """A row takes some microseconds."""
+    stored = json.loads((trained.version / "baton" / "bundle.json").read_text(encoding="utf-8"))
+    assert stored["call_ms"].keys() == {"1", "8"}
+    assert 0 < stored["call_ms"]["1"] < 1
+    assert Bundle.open(trained.version).batching is None
+
+
+@pytest.mark.parametrize("trained", ["iris"], indirect=True)
 def test_a_graph_that_answers_otherwise_is_refused(trained: Setting) -> None:
     """Parity is checked, not assumed."""
     bundle = Bundle.open(trained.version)
