@@ -11,8 +11,9 @@ from registry import bootstrap
 from registry.chain import first_break
 from registry.console import err, exits, out, print_json
 from registry.errors import ChainBroken, UnknownName
-from registry.settings import Settings, variable
+from registry.settings import Settings
 from registry.sql_ledger import SqlLedger
+from registry.variables import variable
 from registry.views import brief, moment, setting_text, status_row, version_text
 
 

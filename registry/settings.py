@@ -10,160 +10,154 @@ from __future__ import annotations
 import dataclasses
 import getpass
 import hashlib
-import math
 import os
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import get_type_hints
 
 from dotenv import dotenv_values
 
 from registry import database_urls
 from registry.errors import SettingsError
+from registry.variables import parsed, setting, text_of, variable
 
 PACKAGED_GATES = Path(__file__).with_name("gates.toml")
 _MEMORY = Path("/dev/shm")  # noqa: S108 - the name below it is made of the home
-
-
-def _setting(default: Any, unit: str, text: str, *, env: str = "", secret: bool = False) -> Any:
-    """Declare one field; `env` only where MLflow's own variable is honoured."""
-    metadata = {"unit": unit, "help": text, "env": env, "secret": secret}
-    return field(default=default, metadata=metadata)
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
     """All settings of all processes. Build it with `Settings.read()`; tests use keywords."""
 
-    home: Path = _setting(
+    home: Path = setting(
         Path("var"), "path", "Everything embedded lives here: sqlite, files, node store."
     )
-    ledger_url: str = _setting(
+    ledger_url: str = setting(
         "",
         "SQLAlchemy URL",
         "The ledger. Default: `ledger.db` beside an embedded registry.",
         secret=True,
     )
-    gates: Path = _setting(PACKAGED_GATES, "path", "The gates file that judges every version.")
-    environment: str = _setting("development", "label", "Tag on runs; nothing depends on it.")
-    actor: str = _setting("", "name", "Who promotes, in the ledger. Default: the login name.")
-    bind: str = _setting("127.0.0.1:8000", "host:port", "Where the server listens.")
-    api_keys: str = _setting(
+    gates: Path = setting(PACKAGED_GATES, "path", "The gates file that judges every version.")
+    environment: str = setting("development", "label", "Tag on runs; nothing depends on it.")
+    actor: str = setting("", "name", "Who promotes, in the ledger. Default: the login name.")
+    bind: str = setting("127.0.0.1:8000", "host:port", "Where the server listens.")
+    api_keys: str = setting(
         "",
         "path",
         "The file of API keys. Default: `keys.json` in BATON_HOME; without any key this server "
         "listens on loopback only.",
     )
-    workers: int = _setting(2, "processes", "Gunicorn workers of this node.")
-    threads: int = _setting(4, "threads", "Request threads of one worker.")
-    lane: str = _setting(
+    workers: int = setting(2, "processes", "Gunicorn workers of this node.")
+    threads: int = setting(4, "threads", "Request threads of one worker.")
+    lane: str = setting(
         "on",
         "on, off",
         "Whether workers answer predictions before Flask sees them; off runs gunicorn's threads.",
     )
-    queue: int = _setting(
+    queue: int = setting(
         64, "requests", "Most predictions that wait for one of a worker's threads; then 503."
     )
-    trusted_proxies: tuple[str, ...] = _setting(
+    trusted_proxies: tuple[str, ...] = setting(
         (),
         "addresses",
         "Proxies, as addresses or networks, that are believed what they say of a client in "
         "X-Forwarded-For, -Proto, -Host and -Prefix.",
     )
-    models: tuple[str, ...] = _setting(
+    models: tuple[str, ...] = setting(
         (),
         "names",
         "Models this node serves, as `iris`, `iris@Staging`, `iris@7` or `iris@alias:champion`. "
         "Default: every model with a Production version.",
     )
-    pinned: tuple[str, ...] = _setting(
+    pinned: tuple[str, ...] = setting(
         (), "names", "Models that are always loaded, where BATON_MEMORY_BUDGET_MB is set."
     )
-    memory_budget_mb: int = _setting(
+    memory_budget_mb: int = setting(
         0,
         "MiB",
         "Loaded versions of this node together: models are then loaded at their first use, and "
         "leave when others need the room. Default: all are loaded ahead.",
     )
-    bundle: str = _setting(
+    bundle: str = setting(
         "", "path", "Serve the version in this directory, without any registry or ledger."
     )
-    fallback_dir: str = _setting(
+    fallback_dir: str = setting(
         "",
         "path",
         "A version on disk that serves, marked degraded, while the store is empty and the ledger "
         "cannot be reached.",
     )
-    default_model: str = _setting("", "name", "What `POST /predict` means when it names no model.")
-    engines: tuple[str, ...] = _setting(
+    default_model: str = setting("", "name", "What `POST /predict` means when it names no model.")
+    engines: tuple[str, ...] = setting(
         ("onnx", "prophet"), "names", "Engines that may run a version here."
     )
-    poll_seconds: float = _setting(1.0, "seconds", "How often the ledger and MLflow are looked at.")
-    ready_seconds: float = _setting(
+    poll_seconds: float = setting(1.0, "seconds", "How often the ledger and MLflow are looked at.")
+    ready_seconds: float = setting(
         60.0, "seconds", "How long a worker may load a new version before it is replaced."
     )
-    fetch_seconds: float = _setting(600.0, "seconds", "How long fetching one version may take.")
-    trial_seconds: float = _setting(60.0, "seconds", "How long a version's trial may take.")
-    trial_memory_mb: int = _setting(4096, "MiB", "Address space a version's trial may use.")
-    runner_seconds: float = _setting(
+    fetch_seconds: float = setting(600.0, "seconds", "How long fetching one version may take.")
+    trial_seconds: float = setting(60.0, "seconds", "How long a version's trial may take.")
+    trial_memory_mb: int = setting(4096, "MiB", "Address space a version's trial may use.")
+    runner_seconds: float = setting(
         10.0, "seconds", "How long one call of a version in a runner may take."
     )
-    runner_memory_mb: int = _setting(4096, "MiB", "Address space of one version's runner.")
-    runner_batch_rows: int = _setting(
+    runner_memory_mb: int = setting(4096, "MiB", "Address space of one version's runner.")
+    runner_batch_rows: int = setting(
         1024, "rows", "Most rows of several requests in one call of a runner; 1 joins none."
     )
-    keep_versions: int = _setting(3, "versions", "Verified versions kept on disk for each model.")
-    max_body_bytes: int = _setting(16 * 1024 * 1024, "bytes", "Largest request body.")
-    max_rows: int = _setting(10_000, "rows", "Most rows in one request.")
-    unknown_columns: str = _setting(
+    keep_versions: int = setting(3, "versions", "Verified versions kept on disk for each model.")
+    max_body_bytes: int = setting(16 * 1024 * 1024, "bytes", "Largest request body.")
+    max_rows: int = setting(10_000, "rows", "Most rows in one request.")
+    unknown_columns: str = setting(
         "refuse", "refuse, ignore", "What to do with a column that the model does not know."
     )
-    max_horizon: int = _setting(1_000, "steps", "Longest forecast in one request.")
-    max_pixels: int = _setting(
+    max_horizon: int = setting(1_000, "steps", "Longest forecast in one request.")
+    max_pixels: int = setting(
         25_000_000, "pixels", "Most pixels of the pictures in one request, all together."
     )
-    log_level: str = _setting("INFO", "level", "DEBUG, INFO, WARNING or ERROR.")
-    tracking_uri: str = _setting(
+    log_level: str = setting("INFO", "level", "DEBUG, INFO, WARNING or ERROR.")
+    tracking_uri: str = setting(
         "",
         "URI",
         "MLflow tracking. Default: sqlite under BATON_HOME.",
         env="MLFLOW_TRACKING_URI",
         secret=True,
     )
-    registry_uri: str = _setting(
+    registry_uri: str = setting(
         "",
         "URI",
         "MLflow registry. Default: the tracking URI.",
         env="MLFLOW_REGISTRY_URI",
         secret=True,
     )
-    tracking_username: str = _setting(
+    tracking_username: str = setting(
         "",
         "name",
         "Who a node is to an MLflow server that serves artifacts.",
         env="MLFLOW_TRACKING_USERNAME",
     )
-    tracking_password: str = _setting(
+    tracking_password: str = setting(
         "",
         "text",
         "The password to that name.",
         env="MLFLOW_TRACKING_PASSWORD",
         secret=True,
     )
-    s3_endpoint: str = _setting(
+    s3_endpoint: str = setting(
         "",
         "URL",
         "Where `s3://` artifacts are. Default: boto3's own.",
         env="MLFLOW_S3_ENDPOINT_URL",
     )
-    experiment_name: str = _setting(
+    experiment_name: str = setting(
         "",
         "name",
         "Experiment of every workload, instead of its own.",
         env="MLFLOW_EXPERIMENT_NAME",
     )
-    model_name: str = _setting(
+    model_name: str = setting(
         "",
         "name",
         "Registered model of every workload, instead of its own.",
@@ -178,9 +172,9 @@ class Settings:
         file = {k: v for k, v in dotenv_values(dotenv).items() if v is not None}
         layers = (os.environ if environ is None else environ, file)
         given = {
-            f.name: _parse(variable(f), text, get_type_hints(cls)[f.name])
+            f.name: parsed(variable(f), text, get_type_hints(cls)[f.name])
             for f in dataclasses.fields(cls)
-            if (text := _text(layers, f)) is not None
+            if (text := text_of(layers, f)) is not None
         }
         return cls(**given).resolved()
 
@@ -262,45 +256,3 @@ class Settings:
     def is_embedded(self) -> bool:
         """Whether the ledger is a file of this machine: then this node hosts the registrar."""
         return not self.bundle and self.ledger_url.startswith("sqlite")
-
-
-def variable(setting: dataclasses.Field[Any]) -> str:
-    """The environment variable of a field of Settings."""
-    return setting.metadata["env"] or f"BATON_{setting.name.upper()}"
-
-
-def _text(layers: Iterable[Mapping[str, str]], setting: dataclasses.Field[Any]) -> str | None:
-    """What the first of `layers` that names a setting gives it, itself or by `…_FILE`."""
-    name = variable(setting)
-    for values in layers:
-        if values.get(name):
-            return values[name]
-        if setting.metadata["secret"] and (path := values.get(f"{name}_FILE")):
-            return _secret(f"{name}_FILE", Path(path))
-        if name in values:
-            return None
-    return None
-
-
-def _secret(name: str, path: Path) -> str:
-    """The text of a secret's file; an empty one would quietly mean the default."""
-    try:
-        text = path.read_text(encoding="utf-8").strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"{name}: cannot read {path}: {error}") from error
-    if not text:
-        raise SettingsError(f"{name}: {path} is empty")
-    return text
-
-
-def _parse(name: str, text: str, kind: Any) -> Any:
-    """Turn a variable's text into the field's type."""
-    if kind == tuple[str, ...]:
-        return tuple(part.strip() for part in text.split(",") if part.strip())
-    try:
-        value = kind(text)
-    except ValueError as error:
-        raise SettingsError(f"{name}: expected {kind.__name__}, got {text!r}") from error
-    if kind in (int, float) and not 0 < value < math.inf:
-        raise SettingsError(f"{name}: expected more than 0, got {text!r}")
-    return value

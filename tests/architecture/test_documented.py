@@ -10,8 +10,9 @@ from prometheus_client import REGISTRY
 
 from registry.gates import GATES
 from registry.policy import MetricRule, Policy
-from registry.settings import PACKAGED_GATES, Settings, variable
+from registry.settings import PACKAGED_GATES, Settings
 from registry.state import State
+from registry.variables import variable
 from serving import metrics
 
 ROOT = Path(__file__).resolve().parents[2]

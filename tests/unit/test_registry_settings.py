@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from registry.errors import SettingsError
-from registry.settings import Settings, variable
+from registry.settings import Settings
+from registry.variables import variable
 from registry.views import setting_text
 
 ABSENT = Path("/nowhere/.env")
