@@ -23,6 +23,7 @@ from serving.assignments import Assignment, Assignments, Held
 from serving.first_use import FirstUses
 from serving.page import Page, pack
 from serving.residents import Identity, Loader, Resident, Residents
+from serving.servable import Servable
 from serving.table import Row, Served, Serving
 
 _log = logging.getLogger(__name__)
@@ -30,7 +31,6 @@ _FOLLOW_SECONDS = 0.01
 _PATIENCE_SECONDS = 1.0
 _STOP_SECONDS = 5.0
 _LOADERS = 4
-_ELSEWHERE = "runner"  # the engine that asks another process
 
 
 class Manager:
@@ -75,12 +75,12 @@ class Manager:
         """Every model of this node."""
         return list(self._table)
 
-    def is_at_hand(self, model: str) -> bool:
-        """Whether it is loaded in this process: an answer waits for nothing and nobody else."""
+    def loaded(self, model: str) -> Servable | None:
+        """What would answer now, if it is loaded here; nobody keeps it so."""
         row = self._table.get(model)
         assignment = row.by_key.get(self._page.current(row.held.index)) if row else None
         resident = self._residents.get((model, assignment.digest)) if assignment else None
-        return resident is not None and resident.servable.engine != _ELSEWHERE
+        return resident.servable if resident else None
 
     def acquire(self, model: str) -> Serving:
         """What answers for `model` now; a context manager that keeps it loaded.

@@ -61,6 +61,14 @@ class Servable:
         return cls(bundle, kinds.of(bundle, timed, limits), bundle.golden, timed, batched=batched)
 
     @property
+    def is_light(self) -> bool:
+        """Whether a small request is little work for this process, and waits for no other.
+
+        A picture of a few kilobytes may have millions of pixels.
+        """
+        return self.engine != "runner" and self.kind != "image"
+
+    @property
     def is_batched(self) -> bool:
         """Whether requests of several threads share calls of its engine."""
         return self._batched is not None

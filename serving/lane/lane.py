@@ -13,7 +13,6 @@ import asyncio
 import logging
 import math
 import time
-from contextlib import suppress
 from functools import partial
 from http import HTTPStatus
 from typing import Final
@@ -164,7 +163,8 @@ class Lane:
             return False
         if route.model is None and self._manager.is_lazy:
             return False  # the body may name one that is not loaded
-        return self._manager.is_at_hand(route.model or self._answerer.presumed)
+        servable = self._manager.loaded(route.model or self._answerer.presumed)
+        return servable is not None and servable.is_light
 
     def _learning(self, route: Hot, work: Work) -> Answer:
         """Answer it on this thread, and learn."""
@@ -174,11 +174,8 @@ class Lane:
 
     def _learn(self, route: Hot) -> None:
         """Look whether the version that answers a route has joint calls."""
-        model = route.model or self._answerer.presumed
-        route.is_batched = False
-        if self._manager.is_at_hand(model):
-            with suppress(BatonError), self._manager.acquire(model) as serving:
-                route.is_batched = serving.servable.is_batched
+        servable = self._manager.loaded(route.model or self._answerer.presumed)
+        route.is_batched = servable is not None and servable.is_batched
 
     def _later(
         self,

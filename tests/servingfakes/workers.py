@@ -26,6 +26,7 @@ class FakeServable:
     signature = None
     engine_seconds = 0.001
     is_batched = False
+    is_light = True
 
     def __init__(self, digest: str, predict: Callable[[Any], Any] | None = None) -> None:
         self.digest = digest

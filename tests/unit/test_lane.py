@@ -6,7 +6,6 @@ import asyncio
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import nullcontext
 from types import SimpleNamespace
 from typing import Any
 
@@ -46,15 +45,11 @@ class Answerer:
 class Manager:
     def __init__(self) -> None:
         self.is_lazy = False
-        self.at_hand = True
-
+        self.is_loaded = self.is_light = True
         self.is_batched = False
 
-    def is_at_hand(self, _model: str) -> bool:
-        return self.at_hand
-
-    def acquire(self, _model: str) -> Any:
-        return nullcontext(SimpleNamespace(servable=SimpleNamespace(is_batched=self.is_batched)))
+    def loaded(self, _model: str) -> Any:
+        return self if self.is_loaded else None
 
 
 class Bench:
@@ -179,10 +174,11 @@ def test_a_route_that_became_slow_leaves_the_loops_thread_and_comes_back(bench: 
         bench.until(asked + 1)
 
 
-@pytest.mark.parametrize("why", ["not at hand", "large", "lazy"])
+@pytest.mark.parametrize("why", ["not loaded", "not light", "large", "lazy"])
 def test_what_may_wait_for_something_is_not(bench: Bench, why: str) -> None:
     bench.known()
-    bench.manager.at_hand = why != "not at hand"
+    bench.manager.is_loaded = why != "not loaded"
+    bench.manager.is_light = why != "not light"
     bench.manager.is_lazy = why == "lazy"
     target = b"/models/iris/predict"
     if why == "lazy":
