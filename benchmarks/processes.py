@@ -79,6 +79,20 @@ def resident_mb(pid: int) -> float:
     return 0.0
 
 
+def proportional_mb(pid: int) -> float:
+    """Memory of a process in MB, each page divided by how many share it; 0 for one that ended."""
+    for line in _text(Path(f"/proc/{pid}/smaps_rollup")).splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) * 1024 / 1e6
+    return 0.0
+
+
+def started(pid: int) -> int:
+    """When a process began, in the kernel's ticks (with its id, who it is); 0 for none."""
+    fields = _text(Path(f"/proc/{pid}/stat")).rpartition(")")[2].split()
+    return int(fields[19]) if fields else 0
+
+
 def children(pid: int) -> list[int]:
     """The processes that a process started, from any of its threads."""
     return [
