@@ -14,6 +14,7 @@ import argparse
 import json
 import sys
 import tempfile
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,7 +32,6 @@ from benchmarks.processes import descendants, proportional_mb
 from benchmarks.results import Row, Section
 
 _MODELS = ("iris", "forecast", "lstm")
-_WARM_SECONDS = 1
 _ROWS = 1000
 _ROWS_CONNECTIONS = 4
 _OPEN_CONNECTIONS = 32
@@ -99,10 +99,12 @@ def _rounds(
 ) -> tuple[Mapping[tuple[str, str], Measured], Alone]:
     """Start, ask and end everyone, as often as there are rounds."""
     measured = {one.key: Measured(one.model.name, one.name, one.goals) for one in contenders}
-    alone = Alone()
+    alone, begun = Alone(), time.monotonic()
     for number in range(rounds):
         for one in contenders:
-            console.print(f"… round {number + 1} of {rounds}: {one.model.name}, {one.name}")
+            passed = f"{time.monotonic() - begun:.0f} s"
+            said = f"… {passed}, round {number + 1} of {rounds}: {one.model.name}, {one.name}"
+            console.print(said)
             with one.running(scratch) as server:
                 _measure(one, server, measured[one.key], seconds, scratch)
                 if one.key == _FIRST:
@@ -134,7 +136,7 @@ def _measure(
 ) -> None:
     """Warm, loads, memory."""
     bodies = contender.bodies(scratch)
-    wrk.load(server.url, server.pid, bodies, connections=MANY, seconds=_WARM_SECONDS)
+    seconds = max(seconds, wrk.warm(server.url, bodies, connections=MANY))
     many = wrk.load(server.url, server.pid, bodies, connections=MANY, seconds=seconds)
     into.loads.setdefault(MANY, []).append(many)
     every = {pid: proportional_mb(pid) for pid in (server.pid, *descendants(server.pid))}

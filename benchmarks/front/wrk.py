@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
 import shutil
 import subprocess
+import time
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -16,6 +18,12 @@ _PATIENCE_SECONDS = 30  # what a peer may take for one answer
 _MILLISECONDS = {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60_000.0}
 _LOPSIDED = 0.3
 _TRIES = 3
+_WARM_TRIES = 30
+_SLOW_TRIES = 5
+_ANSWERS_EACH = 4
+_MOST_SECONDS = 10
+_MOST_DRAIN_SECONDS = 3.0
+_ANSWERS = r"(\d+) requests in"
 
 
 @dataclass(frozen=True)
@@ -67,11 +75,25 @@ def load(url: str, pid: int, bodies: Path, *, connections: int, seconds: int) ->
     return replace(found, tries=tries)
 
 
+def warm(url: str, bodies: Path, *, connections: int) -> int:
+    """Send until every connection had an answer within a second: a worker's first may take long.
+
+    A slow server is let off with fewer. Returns the seconds that a load should last at least, for
+    a few answers over each connection; raises CommandFailed if none comes at all.
+    """
+    for number in range(_WARM_TRIES):
+        answers = int(_found(_ANSWERS, _wrk(url, bodies, connections, 1))[1])
+        if answers >= connections or (answers and number >= _SLOW_TRIES):
+            _let_drain(connections, answers)
+            return min(_MOST_SECONDS, math.ceil(_ANSWERS_EACH * connections / answers))
+    raise CommandFailed(f"{url}: no answer within {_WARM_TRIES} s")
+
+
 def read(text: str) -> Said:
     """Read what wrk printed; raises CommandFailed if answers were missing or not 2xx."""
     if "Non-2xx" in text or "Socket errors" in text:
         raise CommandFailed(f"wrk saw answers that are none: {text}")
-    requests = int(_found(r"(\d+) requests in", text)[1])
+    requests = int(_found(_ANSWERS, text)[1])
     if not requests:
         raise CommandFailed(f"wrk saw no answer: {text}")
     p99 = _found(r"99%\s+([\d.]+)(us|ms|s|m)\b", text)
@@ -82,6 +104,22 @@ def read(text: str) -> Said:
 def _once(url: str, pid: int, bodies: Path, connections: int, seconds: int) -> Load:
     pids = [pid, *descendants(pid)]
     before = {one: cpu_seconds(one) for one in pids}
+    said = read(_wrk(url, bodies, connections, seconds))
+    spent = {one: cpu_seconds(one) - before[one] for one in pids if Path(f"/proc/{one}").exists()}
+    _let_drain(connections, said.per_second)
+    busiest = sorted(spent, key=lambda one: spent[one], reverse=True)[:2]
+    total = sum(spent.values()) or float("nan")
+    return Load(
+        said.per_second,
+        said.p99_ms,
+        total / said.requests * 1000,
+        tuple(spent[one] / total for one in busiest),
+        tuple(busiest),
+    )
+
+
+def _wrk(url: str, bodies: Path, connections: int, seconds: int) -> str:
+    """What it prints."""
     done = subprocess.run(
         [  # noqa: S607 - wherever this machine has it
             "wrk",
@@ -102,17 +140,12 @@ def _once(url: str, pid: int, bodies: Path, connections: int, seconds: int) -> L
     )
     if done.returncode:
         raise CommandFailed(f"wrk {url}: exit {done.returncode}: {done.stderr or done.stdout}")
-    said = read(done.stdout)
-    spent = {one: cpu_seconds(one) - before[one] for one in pids if Path(f"/proc/{one}").exists()}
-    busiest = sorted(spent, key=lambda one: spent[one], reverse=True)[:2]
-    total = sum(spent.values()) or float("nan")
-    return Load(
-        said.per_second,
-        said.p99_ms,
-        total / said.requests * 1000,
-        tuple(spent[one] / total for one in busiest),
-        tuple(busiest),
-    )
+    return done.stdout
+
+
+def _let_drain(connections: int, per_second: float) -> None:
+    """Let the server finish what wrk did not wait for: that would slow the next load."""
+    time.sleep(min(_MOST_DRAIN_SECONDS, connections / per_second))
 
 
 def _found(pattern: str, text: str) -> re.Match[str]:
