@@ -3,8 +3,9 @@
     python -m benchmarks.overload --path loop --path crew --seconds 30
 
 Once with a model that is answered on the event loop (about 1 ms a request), once with one that goes
-to the threads (about 10 ms). Capacity is what 16 always busy connections get. Then, in open loop:
-half of it, all of it, half, five times as much, half again. Health is asked all the while.
+to the threads (about 10 ms). Capacity is what 16 always busy connections get, before and after. In
+between, in open loop: half of it, all of it, half, five times as much, half again. Health is asked
+all the while.
 """
 
 from __future__ import annotations
@@ -15,21 +16,25 @@ import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 
 from benchmarks import heavy, open_loop, results
 from benchmarks.front import wrk
+from benchmarks.front.wrk import Load
 from benchmarks.health import Health
 from benchmarks.node import CommandFailed, Node
 from benchmarks.open_loop import Order, Phase, Sent
 from benchmarks.phases import Seen
+from benchmarks.processes import settle
 from benchmarks.results import Row, Section
 
 _MODEL_SECONDS: Mapping[str, float] = {"loop": 0.001, "crew": 0.010}
 _TIMES = 5
 _CLOSED = 16
+_CLOSED_SECONDS = 5
 _OPEN = 512
 _SAMPLES = 64
 _READY_SECONDS = 60.0
@@ -43,8 +48,7 @@ class Run:
 
     path: str
     products: int
-    capacity: float
-    closed_p99_ms: float
+    closed: Sequence[Load]
     sent: Sent
     phases: Sequence[Phase]
     health: Health
@@ -58,13 +62,15 @@ class Run:
         full, before, over, after = map(self.seen, (_FULL, _BEFORE, _OVER, _AFTER))
         seconds = over.seconds
 
-        def row(what: str, value: float, **more: object) -> Row:
-            return Row.of(f"{self.path}: {what}", [value], **{"unit": "", "goal": None} | more)  # type: ignore[arg-type]
+        def row(what: str, *values: float, unit: str = "", goal: float | None = None) -> Row:
+            return Row.of(f"{self.path}: {what}", values, unit=unit, goal=goal)
 
+        capacity = [load.per_second for load in self.closed]
+        kept = [over.goodput / one for one in capacity]
         return [
-            row("capacity", self.capacity, unit="/s"),
+            row("capacity", *capacity, unit="/s"),
             row("sent under overload", len(over.rows) / seconds, unit="/s"),
-            row("goodput ÷ capacity", over.goodput / self.capacity, goal=0.9, at_least=True),
+            Row.of(f"{self.path}: goodput ÷ capacity", kept, unit="", goal=0.9, at_least=True),
             row("p99 at capacity", full.latency_ms(0.99), unit="ms"),
             row("p99 of what is accepted", over.latency_ms(0.99), unit="ms"),
             row(
@@ -92,7 +98,7 @@ class Run:
             (
                 f"{self.path}: a chain of {self.products} products of 128 × 128 matrices, about "
                 f"{_MODEL_SECONDS[self.path] * 1000:g} ms of CPU; p99 of the closed loop "
-                f"{self.closed_p99_ms:.1f} ms"
+                f"{', '.join(f'{load.p99_ms:.1f}' for load in self.closed)} ms (before, after)"
             ),
             (
                 f"{self.path}: at capacity, {len(full.shed):,} of {len(full.rows):,} were shed and "
@@ -158,11 +164,12 @@ def _run(path: str, home: Path, seconds: float, workers: int) -> Run:
         node.ready(seconds=_READY_SECONDS)
         if (got := node.call("/predict", {"instances": [[7.0]]})["predictions"]) != [[7.0]]:
             raise CommandFailed(f"expected [[7.0]], got {got}")
-        closed = [
-            wrk.load(node.url("/predict"), server.pid, bodies, connections=_CLOSED, seconds=length)
-            for length in (2, max(2, round(_STEADY_SECONDS / 2)))
-        ][-1]
-        capacity = closed.per_second
+        settle(server.pid)
+        url = node.url("/predict")
+        closed = partial(wrk.load, url, server.pid, bodies, connections=_CLOSED)
+        wrk.warm(url, bodies, connections=_CLOSED)
+        loads = [closed(seconds=_CLOSED_SECONDS)]
+        capacity = loads[0].per_second
         steady = min(_STEADY_SECONDS, seconds)
         rates = (0.5, 1.0, 0.5, _TIMES, 0.5)
         lengths = (steady, steady, steady, seconds, steady)
@@ -181,7 +188,8 @@ def _run(path: str, home: Path, seconds: float, workers: int) -> Run:
                     record=str(home / "overload.bin"),
                 )
             )
-    return Run(path, products, capacity, closed.p99_ms, sent, phases, health)
+        loads.append(closed(seconds=_CLOSED_SECONDS))
+    return Run(path, products, loads, sent, phases, health)
 
 
 if __name__ == "__main__":

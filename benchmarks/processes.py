@@ -13,6 +13,9 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 _PASSING = ("idle serving.trial", "nice serving.trial")  # what comes and goes with a version
 _SETTLE_SECONDS = 1.0
 _LOOKS = 5
+_SETTLE_LOOKS = 20
+_SETTLE_LOOK_SECONDS = 0.5
+_LITTLE_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,16 @@ def cpu_seconds(pid: int) -> float:
     """CPU that a process has used, in user and in kernel mode."""
     fields = Path(f"/proc/{pid}/stat").read_text("utf-8").rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def settle(pid: int) -> None:
+    """Wait until a process and all below it do next to nothing: what starts also imports."""
+    for _ in range(_SETTLE_LOOKS):
+        before = {one: cpu_seconds(one) for one in (pid, *descendants(pid))}
+        time.sleep(_SETTLE_LOOK_SECONDS)
+        known = [one for one in (pid, *descendants(pid)) if one in before]
+        if sum(cpu_seconds(one) - before[one] for one in known) < _LITTLE_SECONDS:
+            return
 
 
 def stolen_seconds() -> float:

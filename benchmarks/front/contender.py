@@ -18,7 +18,7 @@ from typing import Any
 
 from benchmarks.front.models import Model
 from benchmarks.node import ROOT, CommandFailed, Node, free_port
-from benchmarks.processes import descendants, resident_mb, started
+from benchmarks.processes import descendants, resident_mb, settle, started
 from registry.process import die_with_parent
 
 PEERS = ROOT / "benchmarks" / "peers"
@@ -71,6 +71,7 @@ class Contender:
         with self.start(home, port) as pid:
             server = Running(f"http://127.0.0.1:{port}{self.path}", port, pid)
             server.check(self)
+            settle(pid)
             yield server
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks.open_loop import ROW, Phase, answered
+from benchmarks.open_client import answered
+from benchmarks.open_loop import ROW, Phase
 from benchmarks.phases import Seen
 
 OK = b"HTTP/1.1 200 OK\r\nX-Worker: 1\r\nContent-Length: 2\r\n\r\n{}"
