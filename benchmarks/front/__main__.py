@@ -15,7 +15,7 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from benchmarks import open_loop, results
 from benchmarks.front import lineup, models, wrk
 from benchmarks.front.contender import Contender, Running
 from benchmarks.front.measured import MANY, Measured, Memory, all_ratios
-from benchmarks.node import ROOT, Node
+from benchmarks.node import ROOT, CommandFailed, Node
 from benchmarks.open_loop import Order, Phase
 from benchmarks.phases import Seen
 from benchmarks.processes import descendants, proportional_mb
@@ -61,8 +61,22 @@ class Alone:
         ]
 
 
+@dataclass
+class Found:
+    """Everything of a run; `failed` says which peers are missing, and why."""
+
+    measured: dict[tuple[str, str], Measured]
+    alone: Alone = field(default_factory=Alone)
+    failed: list[str] = field(default_factory=list)
+
+    def fail(self, key: tuple[str, str], error: Exception) -> None:
+        """Leave one out: what did not hold in one round is no number in another."""
+        del self.measured[key]
+        self.failed.append(f"{': '.join(key)}: {str(error).splitlines()[0]}")
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure; raises CommandFailed if an answer is wrong or does not come."""
+    """Measure; 1 if a peer could not be, raises CommandFailed if this server could not."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.front", description=__doc__)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=4, help="each load")
@@ -82,36 +96,46 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if absent := lineup.missing(contenders):
             console.print(f"not installed yet, `make bench` does that: {', '.join(absent)}")
             return 2
-        measured, alone = _rounds(contenders, given.rounds, given.seconds, Path(scratch), console)
+        found = _rounds(contenders, given.rounds, given.seconds, Path(scratch), console)
     words = ["python -m benchmarks.front", *(sys.argv[1:] if arguments is None else arguments)]
     title = "Front door: beside " + ("what is written by hand" if given.near else "others")
     part = f", only {' and '.join(given.only)}" if given.only else ""
-    rows, notes = _said(measured, alone)
+    rows, notes = _said(found)
     notes.insert(0, f"peers: {lineup.versions(contenders)}")
     section = Section(title + part, " ".join(words), rows, notes)
     results.write(section, page=given.page)
     console.print(results.table(section))
-    return 0
+    return 1 if found.failed else 0
 
 
 def _rounds(
     contenders: Sequence[Contender], rounds: int, seconds: int, scratch: Path, console: Console
-) -> tuple[Mapping[tuple[str, str], Measured], Alone]:
-    """Start, ask and end everyone, as often as there are rounds."""
-    measured = {one.key: Measured(one.model.name, one.name, one.goals) for one in contenders}
-    alone, begun = Alone(), time.monotonic()
+) -> Found:
+    """Start, ask and end everyone, as often as there are rounds; without peers that once failed."""
+    found = Found({one.key: Measured(one.model.name, one.name, one.goals) for one in contenders})
+    begun = time.monotonic()
     for number in range(rounds):
         for one in contenders:
+            if one.key not in found.measured:
+                continue
             passed = f"{time.monotonic() - begun:.0f} s"
             said = f"… {passed}, round {number + 1} of {rounds}: {one.model.name}, {one.name}"
             console.print(said)
-            with one.running(scratch) as server:
-                _measure(one, server, measured[one.key], seconds, scratch)
-                if one.key == _FIRST:
-                    rate = measured[one.key].rates(MANY)[-1] / 2
-                    _measure_alone(one, server, alone, rate, seconds, scratch)
-            _tell(console.print, measured[one.key])
-    return measured, alone
+            into = found.measured[one.key]
+            try:
+                with one.running(scratch) as server:
+                    _measure(one, server, into, seconds, scratch)
+                    if one.key == _FIRST:
+                        rate = into.rates(MANY)[-1] / 2
+                        _measure_alone(one, server, found.alone, rate, seconds, scratch)
+            except CommandFailed as error:
+                if one.name == lineup.OURS:
+                    raise
+                console.print(f"    not measured: {error}", markup=False)
+                found.fail(one.key, error)
+            else:
+                _tell(console.print, into)
+    return found
 
 
 def _made(only: Sequence[str], home: Path, console: Console) -> list[Contender]:
@@ -186,11 +210,9 @@ def _tell(say: Callable[[str], None], measured: Measured) -> None:
         )
 
 
-def _said(
-    measured: Mapping[tuple[str, str], Measured], alone: Alone
-) -> tuple[list[Row], list[str]]:
+def _said(found: Found) -> tuple[list[Row], list[str]]:
     """Ratios first, then what they are made of."""
-    rows = all_ratios(measured, lineup.OURS)
+    rows, alone = all_ratios(found.measured, lineup.OURS), found.alone
     notes = [
         (
             "two workers each, alone on the machine; ratios within a round, medians of the rounds; "
@@ -205,7 +227,8 @@ def _said(
         rows += alone.rows()
         rates = ", ".join(f"{rate:,.0f}" for rate in alone.half_rates)
         notes.append(f"half of capacity: open loop at {rates} requests/s, from when each was due")
-    for one in measured.values():
+    notes += [f"**not measured**: {why}" for why in found.failed]
+    for one in found.measured.values():
         rows += one.rows()
         notes += one.notes()
     return rows, notes

@@ -18,8 +18,7 @@ _PATIENCE_SECONDS = 30  # what a peer may take for one answer
 _MILLISECONDS = {"us": 0.001, "ms": 1.0, "s": 1000.0, "m": 60_000.0}
 _LOPSIDED = 0.3
 _TRIES = 3
-_WARM_TRIES = 30
-_SLOW_TRIES = 5
+_WARM_SECONDS = (1, 2, 4, 8, 16)
 _ANSWERS_EACH = 4
 _MOST_SECONDS = 10
 _MOST_DRAIN_SECONDS = 3.0
@@ -76,17 +75,17 @@ def load(url: str, pid: int, bodies: Path, *, connections: int, seconds: int) ->
 
 
 def warm(url: str, bodies: Path, *, connections: int) -> int:
-    """Send until every connection had an answer within a second: a worker's first may take long.
+    """Send, each time for longer, until there are as many answers as connections.
 
-    A slow server is let off with fewer. Returns the seconds that a load should last at least, for
-    a few answers over each connection; raises CommandFailed if none comes at all.
+    A worker's first answer may take long. Returns the seconds that a load should last at least, for
+    a few answers over each connection; raises CommandFailed if there never are enough.
     """
-    for number in range(_WARM_TRIES):
-        answers = int(_found(_ANSWERS, _wrk(url, bodies, connections, 1))[1])
-        if answers >= connections or (answers and number >= _SLOW_TRIES):
-            _let_drain(connections, answers)
-            return min(_MOST_SECONDS, math.ceil(_ANSWERS_EACH * connections / answers))
-    raise CommandFailed(f"{url}: no answer within {_WARM_TRIES} s")
+    for seconds in _WARM_SECONDS:
+        answers = int(_found(_ANSWERS, _wrk(url, bodies, connections, seconds))[1])
+        _let_drain(connections, max(answers, 1) / seconds)
+        if answers >= connections:
+            return min(_MOST_SECONDS, math.ceil(_ANSWERS_EACH * connections * seconds / answers))
+    raise CommandFailed(f"{url}: fewer than {connections} answers within {_WARM_SECONDS[-1]} s")
 
 
 def read(text: str) -> Said:
