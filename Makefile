@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PY = .venv/bin/python
 .DEFAULT_GOAL = help
-.PHONY: help setup clients lock demo train promote rollback retire status history verify serve mlflow test lint format bench bench-front bench-swap nightly clean
+.PHONY: help setup clients peers lock demo train promote rollback retire status history verify serve mlflow test lint format bench bench-front bench-overload bench-swap nightly clean
 
 help:  ## list these verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -12,6 +12,9 @@ setup:  ## build .venv from the hashed lock (GROUP=dev); nothing to do is quick
 
 clients:  ## an environment with other people's clients, for the tests of the protocols
 	@$(PYTHON) infra/environment.py clients
+
+peers:  ## the environments of the servers that `make bench` compares with: 4 GB
+	@for group in peers peers-models peers-frameworks; do $(PYTHON) infra/environment.py $$group || exit; done
 
 lock:  ## resolve all dependency groups again and write locks/
 	@$(PYTHON) infra/lock.py
@@ -55,11 +58,14 @@ lint: setup  ## style, types, layers: what CI checks
 format: setup  ## let the formatter and the fixable rules do their work
 	@$(PY) -m ruff check --fix -q; $(PY) -m ruff format -q
 
-bench: setup  ## measure what the README claims; writes benchmarks/RESULTS.md
-	@$(PY) -m benchmarks
+bench: setup peers  ## measure what the README claims, beside others; needs wrk: ARGS="--rounds 1"
+	@$(PY) -m benchmarks && $(PY) -m benchmarks.front $(ARGS)
 
-bench-front: setup  ## requests a second, beside what people would write; needs wrk
-	@$(PYTHON) infra/environment.py peers && $(PY) -m benchmarks.front
+bench-front: setup  ## one row of iris beside what is written by hand only; needs wrk: ARGS=
+	@$(PYTHON) infra/environment.py peers && $(PY) -m benchmarks.front --near $(ARGS)
+
+bench-overload: setup  ## five times more requests than can be answered; needs wrk: ARGS="--path loop"
+	@$(PY) -m benchmarks.overload $(ARGS)
 
 bench-swap: setup  ## measure the swap, over an hour: ARGS="--only plain --runs 3"
 	@$(PY) -m benchmarks.swap $(ARGS)

@@ -13,6 +13,9 @@ _TICKS = os.sysconf("SC_CLK_TCK")
 _PASSING = ("idle serving.trial", "nice serving.trial")  # what comes and goes with a version
 _SETTLE_SECONDS = 1.0
 _LOOKS = 5
+_SETTLE_LOOKS = 20
+_SETTLE_LOOK_SECONDS = 0.5
+_LITTLE_SECONDS = 0.1
 
 
 @dataclass(frozen=True)
@@ -64,6 +67,16 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / _TICKS
 
 
+def settle(pid: int) -> None:
+    """Wait until a process and all below it do next to nothing: what starts also imports."""
+    for _ in range(_SETTLE_LOOKS):
+        before = {one: cpu_seconds(one) for one in (pid, *descendants(pid))}
+        time.sleep(_SETTLE_LOOK_SECONDS)
+        known = [one for one in (pid, *descendants(pid)) if one in before]
+        if sum(cpu_seconds(one) - before[one] for one in known) < _LITTLE_SECONDS:
+            return
+
+
 def stolen_seconds() -> float:
     """CPU that this machine's host has kept back from it so far ("steal"), of all processors."""
     total = Path("/proc/stat").read_text("utf-8").partition("\n")[0].split()
@@ -77,6 +90,20 @@ def resident_mb(pid: int) -> float:
         kib = next(int(line.split()[1]) for line in lines if line.startswith("VmRSS"))
         return kib * 1024 / 1e6
     return 0.0
+
+
+def proportional_mb(pid: int) -> float:
+    """Memory of a process in MB, each page divided by how many share it; 0 for one that ended."""
+    for line in _text(Path(f"/proc/{pid}/smaps_rollup")).splitlines():
+        if line.startswith("Pss:"):
+            return int(line.split()[1]) * 1024 / 1e6
+    return 0.0
+
+
+def started(pid: int) -> int:
+    """When a process began, in the kernel's ticks (with its id, who it is); 0 for none."""
+    fields = _text(Path(f"/proc/{pid}/stat")).rpartition(")")[2].split()
+    return int(fields[19]) if fields else 0
 
 
 def children(pid: int) -> list[int]:

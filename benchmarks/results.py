@@ -70,8 +70,13 @@ class Row:
         """As shown in a table."""
         unit = f" {self.unit}" if self.unit else ""
         goal = "" if self.goal is None else f"{'≥' if self.at_least else '≤'} {self.goal:g}{unit}"
-        values = (f"{value:.4g}{unit}" for value in (self.median, self.least, self.most))
+        values = (f"{_digits(value)}{unit}" for value in (self.median, self.least, self.most))
         return (self.name, *values, goal, self.verdict)
+
+
+def _digits(value: float) -> str:
+    """Four of them, or all of a large number."""
+    return f"{value:,.0f}" if abs(value) >= 10_000 else f"{value:.4g}"
 
 
 COLUMNS = ("", "median", "least", "most", "goal", " ")

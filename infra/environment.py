@@ -18,7 +18,7 @@ import venv
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-APART = ("clients", "peers")
+APART = ("clients", "peers", "peers-models", "peers-frameworks")
 WANTED = (3, 11)
 
 
