@@ -10,6 +10,7 @@ import contextlib
 import gc
 import json
 import os
+import resource
 import select
 import socket
 import sys
@@ -21,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.open_loop import ROW, Order, Phase
+from benchmarks.open_loop import GIVEN_UP, ROW, Order, Phase
 from registry.process import die_with_parent
 
 _GIVE_UP_SECONDS = 1.0
@@ -122,7 +123,7 @@ class Client:
                     sent += 1
                     continue
                 if now - due > _GIVE_UP_SECONDS:
-                    self._rows.append((number, 0, False, due, now, now))
+                    self._rows.append((number, GIVEN_UP, False, due, now, now))
                     sent += 1
                     continue
             self._receive(max(0.0, due - now) if due > now else 0.01)
@@ -224,6 +225,8 @@ def main() -> None:
     """Read the order (standard input), send, tell on standard output."""
     die_with_parent()
     order = Order.read(sys.stdin.read())
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     gc.disable()  # nothing here makes cycles; a collection would be a stall of ours
     client = Client(order)
     with contextlib.suppress(OSError):  # only root may
