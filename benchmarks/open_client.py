@@ -28,6 +28,7 @@ from registry.process import die_with_parent
 _GIVE_UP_SECONDS = 1.0
 _ANSWER_SECONDS = 30.0
 _PRIORITY = 1
+_ATTEMPTS_EACH = 8
 _END = b"\r\n\r\n"
 
 
@@ -192,18 +193,18 @@ def _spread(order: Order, probe: bytes) -> list[Wire]:
     """Connections, equally many of them at each worker; whatever comes if they do not say."""
     fair = order.connections // order.workers
     held: list[Wire] = []
-    spare: list[Wire] = []
-    for _ in range(8 * order.connections):
+    at: Counter[int] = Counter()
+    attempts = _ATTEMPTS_EACH * order.connections
+    while len(held) < order.connections:
         wire = Wire(order.port)
         wire.worker = _worker(wire, probe)
-        full = sum(one.worker == wire.worker for one in held) >= fair
-        (spare if full else held).append(wire)
-        if len(held) >= fair * order.workers:
-            break
-    lacking = order.connections - len(held)
-    for wire in spare[lacking:]:
-        wire.socket.close()
-    return held + spare[:lacking]
+        attempts -= 1
+        if attempts > 0 and (wire.worker < 0 or at[wire.worker] >= fair):
+            wire.socket.close()  # at once: a server may have enough of open ones
+        else:
+            held.append(wire)
+            at[wire.worker] += 1
+    return held
 
 
 def _worker(wire: Wire, probe: bytes) -> int:

@@ -108,8 +108,8 @@ class Run:
             (
                 f"{self.path}: {len(over.rows):,} sent in {over.seconds:g} s, "
                 f"{len(over.accepted):,} accepted, {len(over.shed):,} shed, refusals at most "
-                f"{over.shed_ms(1.0):.0f} ms, {over.given_up:,} found no connection free; connections by "
-                f"worker {list(self.sent.connections)}"
+                f"{over.shed_ms(1.0):.0f} ms, {over.given_up:,} found no connection free; "
+                f"connections by worker {list(self.sent.connections)}"
             ),
             (
                 f"{self.path}: the load took {self.sent.cpu_seconds / whole:.2f} of this machine's "
@@ -139,7 +139,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     notes = [
         (
             f"{given.workers} workers; accepted and shed are told apart by status; "
-            " latency from when a request was due, until a refusal from when it was sent"
+            "latency from when a request was due, until a refusal from when it was sent"
         ),
         (
             "the load runs on the server's own processors, at real-time priority: what it takes "
