@@ -10,6 +10,7 @@ import contextlib
 import gc
 import json
 import os
+import resource
 import select
 import socket
 import sys
@@ -21,12 +22,13 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.open_loop import ROW, Order, Phase
+from benchmarks.open_loop import GIVEN_UP, ROW, Order, Phase
 from registry.process import die_with_parent
 
 _GIVE_UP_SECONDS = 1.0
 _ANSWER_SECONDS = 30.0
 _PRIORITY = 1
+_ATTEMPTS_EACH = 8
 _END = b"\r\n\r\n"
 
 
@@ -122,7 +124,7 @@ class Client:
                     sent += 1
                     continue
                 if now - due > _GIVE_UP_SECONDS:
-                    self._rows.append((number, 0, False, due, now, now))
+                    self._rows.append((number, GIVEN_UP, False, due, now, now))
                     sent += 1
                     continue
             self._receive(max(0.0, due - now) if due > now else 0.01)
@@ -191,18 +193,18 @@ def _spread(order: Order, probe: bytes) -> list[Wire]:
     """Connections, equally many of them at each worker; whatever comes if they do not say."""
     fair = order.connections // order.workers
     held: list[Wire] = []
-    spare: list[Wire] = []
-    for _ in range(8 * order.connections):
+    at: Counter[int] = Counter()
+    attempts = _ATTEMPTS_EACH * order.connections
+    while len(held) < order.connections:
         wire = Wire(order.port)
         wire.worker = _worker(wire, probe)
-        full = sum(one.worker == wire.worker for one in held) >= fair
-        (spare if full else held).append(wire)
-        if len(held) >= fair * order.workers:
-            break
-    lacking = order.connections - len(held)
-    for wire in spare[lacking:]:
-        wire.socket.close()
-    return held + spare[:lacking]
+        attempts -= 1
+        if attempts > 0 and (wire.worker < 0 or at[wire.worker] >= fair):
+            wire.socket.close()  # at once: a server may have enough of open ones
+        else:
+            held.append(wire)
+            at[wire.worker] += 1
+    return held
 
 
 def _worker(wire: Wire, probe: bytes) -> int:
@@ -224,6 +226,8 @@ def main() -> None:
     """Read the order (standard input), send, tell on standard output."""
     die_with_parent()
     order = Order.read(sys.stdin.read())
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (most, most))
     gc.disable()  # nothing here makes cycles; a collection would be a stall of ours
     client = Client(order)
     with contextlib.suppress(OSError):  # only root may

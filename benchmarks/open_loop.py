@@ -19,7 +19,8 @@ import numpy as np
 
 from benchmarks.node import ROOT, CommandFailed
 
-# Times are of `time.monotonic()`; status 0: given up, or the connection broke.
+GIVEN_UP = -1
+# Times are of `time.monotonic()`; status 0: the connection broke, or no answer ever came.
 ROW = np.dtype(
     [
         ("phase", "<i4"),

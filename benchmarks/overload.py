@@ -32,10 +32,10 @@ from benchmarks.processes import settle
 from benchmarks.results import Row, Section
 
 _MODEL_SECONDS: Mapping[str, float] = {"loop": 0.001, "crew": 0.010}
+_OPEN: Mapping[str, int] = {"loop": 1000, "crew": 256}  # connections
 _TIMES = 5
 _CLOSED = 16
 _CLOSED_SECONDS = 5
-_OPEN = 512
 _SAMPLES = 64
 _READY_SECONDS = 60.0
 _STEADY_SECONDS = 8.0
@@ -92,7 +92,7 @@ class Run:
 
     def notes(self) -> list[str]:
         """What has to be known to read them."""
-        full, over = self.seen(_FULL), self.seen(_OVER)
+        full, over, after = map(self.seen, (_FULL, _OVER, _AFTER))
         whole = sum(phase.seconds for phase in self.phases)
         return [
             (
@@ -102,12 +102,14 @@ class Run:
             ),
             (
                 f"{self.path}: at capacity, {len(full.shed):,} of {len(full.rows):,} were shed and "
-                f"{full.failed:,} failed"
+                f"{full.failed:,} failed; after the overload {len(after.shed):,} of "
+                f"{len(after.rows):,} were shed, the rest had p99 {after.latency_ms(0.99):.1f} ms"
             ),
             (
                 f"{self.path}: {len(over.rows):,} sent in {over.seconds:g} s, "
                 f"{len(over.accepted):,} accepted, {len(over.shed):,} shed, refusals at most "
-                f"{over.shed_ms(1.0):.0f} ms; connections by worker {list(self.sent.connections)}"
+                f"{over.shed_ms(1.0):.0f} ms, {over.given_up:,} found no connection free; "
+                f"connections by worker {list(self.sent.connections)}"
             ),
             (
                 f"{self.path}: the load took {self.sent.cpu_seconds / whole:.2f} of this machine's "
@@ -136,8 +138,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = ["python -m benchmarks.overload", *(sys.argv[1:] if arguments is None else arguments)]
     notes = [
         (
-            f"{given.workers} workers, {_OPEN} connections; accepted and shed are told apart by "
-            "status; latency from when a request was due, until a refusal from when it was sent"
+            f"{given.workers} workers; accepted and shed are told apart by status; "
+            "latency from when a request was due, until a refusal from when it was sent"
         ),
         (
             "the load runs on the server's own processors, at real-time priority: what it takes "
@@ -182,7 +184,7 @@ def _run(path: str, home: Path, seconds: float, workers: int) -> Run:
                     port=node.port,
                     path="/predict",
                     bodies=str(bodies),
-                    connections=_OPEN,
+                    connections=_OPEN[path],
                     workers=workers,
                     phases=phases,
                     record=str(home / "overload.bin"),

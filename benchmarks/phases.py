@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.open_loop import Phase
+from benchmarks.open_loop import GIVEN_UP, Phase
 
 _SHED = 503
 _WINDOW_SECONDS = 0.25
@@ -46,6 +46,11 @@ class Seen:
     def failed(self) -> int:
         """How many had neither of both: an error, a broken connection, given up by the client."""
         return len(self.rows) - len(self.accepted) - len(self.shed)
+
+    @property
+    def given_up(self) -> int:
+        """How many of those that failed never found a free connection."""
+        return int((self.rows["status"] == GIVEN_UP).sum())
 
     @property
     def unexplained(self) -> int:

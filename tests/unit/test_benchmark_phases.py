@@ -87,13 +87,17 @@ def test_a_refusal_is_timed_from_when_it_was_sent():
 
 
 def test_a_refusal_that_does_not_say_when_to_come_again_is_counted():
-    found = seen([row(1.0, status=503, retry=1), row(2.0, status=503), row(3.0)])
-    assert found.unexplained == 1
+    found = seen([row(1.0, status=503), row(2.0, status=503), row(3.0, status=503, retry=1)])
+    assert found.unexplained == 2
 
 
-@pytest.mark.parametrize("status", [0, 400, 429, 500, 502])
+@pytest.mark.parametrize("status", [-1, 0, 400, 429, 500, 502])
 def test_whatever_is_neither_accepted_nor_refused_has_failed(status: int):
     assert seen([row(1.0), row(2.0, status=503, retry=1), row(3.0, status=status)]).failed == 1
+
+
+def test_what_found_no_free_connection_is_told_from_what_broke():
+    assert seen([row(1.0, status=-1), row(2.0, status=0), row(2.5, status=0)]).given_up == 1
 
 
 def test_without_a_refusal_there_is_nothing_to_wait_for():
