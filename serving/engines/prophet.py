@@ -128,10 +128,9 @@ class ProphetEngine:
             deviations *= saved.y_scale * (1 + multiplied[past:, :, None])
             paths[past:] += deviations
         paths += (trend * (1 + multiplied) + added)[:, :, None]
-        ranked = paths.reshape(t.size, -1)
-        ranked.sort(axis=1)
         tail = (1 - saved.interval_width) / 2
-        return _quantile(ranked, tail), _quantile(ranked, 1 - tail)
+        lower, upper = _quantiles(paths.reshape(t.size, -1), tail, 1 - tail)
+        return lower, upper
 
 
 class _Fit:
@@ -189,11 +188,12 @@ def _room(cap: Floats, floor: Floats | float) -> Floats:
     return room
 
 
-def _quantile(ranked: Floats, share: float) -> Floats:
-    """The quantile of each ascending row of `ranked`, between two values linearly."""
-    position = share * (ranked.shape[1] - 1)
-    below = min(int(position), ranked.shape[1] - 1)
-    above = min(below + 1, ranked.shape[1] - 1)
-    low, high = ranked[:, below], ranked[:, above]
-    quantile: Floats = low + (position - below) * (high - low)
-    return quantile
+def _quantiles(rows: Floats, *shares: float) -> list[Floats]:
+    """The quantile of each row for each share, between two values linearly; reorders `rows`."""
+    last = rows.shape[1] - 1
+    places = [(share * last, min(int(share * last), last)) for share in shares]
+    rows.partition([one for _, at in places for one in (at, min(at + 1, last))], axis=1)
+    return [
+        rows[:, at] + (position - at) * (rows[:, min(at + 1, last)] - rows[:, at])
+        for position, at in places
+    ]
