@@ -32,6 +32,8 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
     Inputs = Mapping[str, NDArray[Any]]
 
+_MOST_KEPT = 64
+
 
 class ProphetEngine:
     """One loaded Prophet model; immutable to its callers, so any number of threads may run it.
@@ -61,8 +63,12 @@ class ProphetEngine:
             changepoints=saved.changepoints,
             draws=saved.draws,
             paths=self._paths,
-            lone_step=1 / max(saved.history_rows - 1, 1),
         )
+        # Then a date's futures are the same around its forecast, whatever date it is.
+        self._is_even = (
+            saved.growth != "logistic" and saved.draws.k.size == 1 and not self._terms.multiply
+        )
+        self._kept: dict[tuple[int, float], list[Floats]] = {}
 
     @classmethod
     def load(cls, path: Path, *, seed: int, samples: int = 1000) -> ProphetEngine:
@@ -110,27 +116,60 @@ class ProphetEngine:
         answer = {"yhat": (trend * (1 + multiplied) + added)[:, 0], "trend": trend[:, 0]}
         if band and self._paths:
             parts = self._draws.parts(t, cap, floor, features)
-            answer["yhat_lower"], answer["yhat_upper"] = self._band(t, cap, *parts)
+            answer["yhat_lower"], answer["yhat_upper"] = self._band(dates, t, cap, parts)
         return answer
 
     def _band(
-        self, t: Floats, cap: Floats | None, trend: Floats, added: Floats, multiplied: Floats
-    ) -> tuple[Floats, Floats]:
-        """Lower and upper quantile of simulated observations at ascending times `t`, [n] each."""
+        self, dates: Dates, t: Floats, cap: Floats | None, parts: tuple[Floats, Floats, Floats]
+    ) -> list[Floats]:
+        """Lower and upper quantile of simulated observations at ascending dates, [n] each."""
+        trend, added, multiplied = parts
+        centre = trend * (1 + multiplied) + added
+        past = int(np.searchsorted(t, 1.0, side="right"))
+        step = self._step(dates[past:])
+        if self._is_even:
+            return [centre[:, 0] + offset for offset in self._offsets(t, past, step)]
+        paths = self._simulated(t, past, step, cap, multiplied)
+        paths += centre[:, :, None]
+        return self._quantiles(paths)
+
+    def _offsets(self, t: Floats, past: int, step: float) -> list[Floats]:
+        """The band around its centre, which depends on nothing but how far apart the dates are.
+
+        Kept: fewer dates have the first rows of more.
+        """
+        kept = self._kept.get((past, step))
+        if kept is None or len(kept[0]) < t.size:
+            kept = self._quantiles(self._simulated(t, past, step, None, np.zeros((t.size, 1))))
+            if len(self._kept) >= _MOST_KEPT:
+                self._kept.clear()
+            self._kept[past, step] = kept
+        return [offset[: t.size] for offset in kept]
+
+    def _simulated(
+        self, t: Floats, past: int, step: float, cap: Floats | None, multiplied: Floats
+    ) -> Floats:
+        """What futures and observations add to the curve, [n, d, paths]."""
         saved = self._saved
         places, sizes, noise = (np.random.Generator(np.random.PCG64(s)) for s in self._seeds)
-        paths = noise.standard_normal((*trend.shape, self._paths))
+        paths = noise.standard_normal((*multiplied.shape, self._paths))
         paths *= (saved.draws.sigma * saved.y_scale)[:, None]
-        past = int(np.searchsorted(t, 1.0, side="right"))
         later = None if cap is None else cap[past:]
-        deviations = self._future.deviations(t[past:], later, places=places, sizes=sizes)
+        deviations = self._future.deviations(t[past:], later, step, places=places, sizes=sizes)
         if deviations is not None:
             deviations *= saved.y_scale * (1 + multiplied[past:, :, None])
             paths[past:] += deviations
-        paths += (trend * (1 + multiplied) + added)[:, :, None]
-        tail = (1 - saved.interval_width) / 2
-        lower, upper = _quantiles(paths.reshape(t.size, -1), tail, 1 - tail)
-        return lower, upper
+        return paths
+
+    def _quantiles(self, paths: Floats) -> list[Floats]:
+        tail = (1 - self._saved.interval_width) / 2
+        return _quantiles(paths.reshape(len(paths), -1), tail, 1 - tail)
+
+    def _step(self, dates: Dates) -> float:
+        """The mean step of dates after the history; of a lone one, the history's. Scaled as t."""
+        if len(dates) < 2:
+            return 1 / max(self._saved.history_rows - 1, 1)
+        return float(int(dates[-1] - dates[0]) / (len(dates) - 1) / self._saved.span)
 
 
 class _Fit:

@@ -50,6 +50,7 @@ class Terms:
             + [r.mode == "additive" for r in saved.regressors],
             dtype=bool,
         )
+        self.multiply = not bool(self._additive.all())
 
     def features(self, dates: Dates, inputs: Inputs) -> Floats:
         """The matrix of features, [n, width], of `dates` (datetime64[ns], [n])."""

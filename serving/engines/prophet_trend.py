@@ -68,30 +68,28 @@ class Future:
     """Simulates how far trends may leave the curve after the history ends.
 
     Each draw of `draws` is continued `paths` times. A step changes the rate with a likelihood of
-    changepoints x step, by a Laplace deviate of the mean size of the fitted changes. `lone_step`
-    is the history's mean step, used where a request has one future date and so none of its own.
+    changepoints x step, by a Laplace deviate of the mean size of the fitted changes.
     """
 
     growth: str
     changepoints: Floats
     draws: Draws
     paths: int
-    lone_step: float
 
     def deviations(
         self,
         t: Floats,
         cap: Floats | None,
+        step: float,
         *,
         places: np.random.Generator,
         sizes: np.random.Generator,
     ) -> Floats | None:
-        """Scaled deviations at ascending times `t` (all > 1, [n]) as [n, d, paths].
+        """Scaled deviations at ascending times `t` (all > 1, [n]), `step` apart, as [n, d, paths].
 
         None where there are none: no dates, flat growth. The two generators are read row by row,
         so fewer dates give the same first rows.
         """
-        step = float(np.diff(t).mean()) if t.size > 1 else self.lone_step
         if not t.size or self.growth == "flat" or step <= 0:
             return None
         changes = self._changes(t.size, step, places, sizes)

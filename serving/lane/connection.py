@@ -74,8 +74,10 @@ class Connection(asyncio.Protocol):
         )
         self._request: Request | None = None
         self._chunks: list[bytes] = []
+        self._early = b""
         self._size = self._raw = 0
         self._answering = self._full = self._lingering = False
+        self._ended = self._is_held = False
         self._since = 0.0
 
     # What asyncio calls.
@@ -97,6 +99,10 @@ class Connection(asyncio.Protocol):
             if self._raw > _LINGER_BYTES:
                 self.abort()
             return
+        if self._answering:  # the next request, before this one has its answer
+            self._early += data
+            self._pause_reading()
+            return
         if not self._raw:
             self._since = time.monotonic()
         self._feed(data)
@@ -104,10 +110,10 @@ class Connection(asyncio.Protocol):
 
     def eof_received(self) -> bool:
         """The client sends no more; True while it is still owed an answer."""
+        self._ended = True
         if self._answering or self._full:
             return True
-        if self._raw and not self._lingering:
-            self._refuse(MalformedRequest("body: broken off, or not in chunks (end of data)"), 400)
+        self._broken_off()
         return False
 
     def pause_writing(self) -> None:
@@ -120,8 +126,7 @@ class Connection(asyncio.Protocol):
         """It has caught up."""
         self._full = False
         if not self._answering:
-            self._resume_reading()
-            self._advance()
+            self._go_on()
 
     def connection_lost(self, _error: Exception | None) -> None:
         """The end, however it came; an answer that is still made is made for nobody."""
@@ -138,8 +143,7 @@ class Connection(asyncio.Protocol):
             return
         self._reply(answer)
         if not self._full:
-            self._resume_reading()
-            self._advance()
+            self._go_on()
 
     def look(self, now: float) -> None:
         """End it if it has kept still for too long: called every second."""
@@ -242,9 +246,23 @@ class Connection(asyncio.Protocol):
             answer = self._handler.take(self, request)
             if answer is None:
                 self._answering = True
-                self._pause_reading()
                 return
             self._reply(answer)
+
+    def _go_on(self) -> None:
+        """Take what has come meanwhile; hear the client again, if it has more to say."""
+        self._advance()
+        if self._answering or self._full:
+            return
+        if self._is_held:
+            self._resume_reading()
+        if self._ended and not self._lingering:
+            self._broken_off()
+            self._close()
+
+    def _broken_off(self) -> None:
+        if self._raw and not self._lingering:
+            self._refuse(MalformedRequest("body: broken off, or not in chunks (end of data)"), 400)
 
     def _reply(self, answer: Answer) -> None:
         """Send the answer; begin with what came behind its request."""
@@ -256,7 +274,7 @@ class Connection(asyncio.Protocol):
         if not keep:
             self._close()
             return
-        tail = parser.remaining()
+        tail, self._early = parser.remaining() + self._early, b""
         parser.reset()
         self._request = None
         self._chunks = []
@@ -288,10 +306,12 @@ class Connection(asyncio.Protocol):
 
     def _pause_reading(self) -> None:
         if self._transport and not self._transport.is_closing():
+            self._is_held = True
             self._transport.pause_reading()
 
     def _resume_reading(self) -> None:
         if self._transport and not self._transport.is_closing():
+            self._is_held = False
             self._transport.resume_reading()
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -18,9 +19,14 @@ Then = Callable[[Answer | Exception, float], None]
 class Crew:
     """Does what would take too long on the loop's thread. Used from that thread only."""
 
-    def __init__(self, name: str, *, threads: int, most_waiting: int) -> None:
-        """`most_waiting` requests beside those that are being answered."""
-        self._threads = ThreadPoolExecutor(threads, thread_name_prefix=name)
+    def __init__(self, name: str, *, threads: int, most_waiting: int, niceness: int = 0) -> None:
+        """`most_waiting` requests beside those that are being answered.
+
+        Threads with a `niceness` let the loop's thread go first: it is short, and hears everybody.
+        """
+        self._threads = ThreadPoolExecutor(
+            threads, thread_name_prefix=name, initializer=os.nice, initargs=(niceness,)
+        )
         self._most_waiting = most_waiting
         self._at_work, self._most = threads, most_waiting + threads
         self._queued = metrics.QUEUED.labels(name)
@@ -48,7 +54,7 @@ class Crew:
         begun = time.monotonic()
         result: Answer | Exception
         try:
-            result = work() if begun <= until else _too_late()
+            result = work() if begun <= until else too_late()
         except Exception as error:  # noqa: BLE001 - somebody waits for an answer
             result = error
         seconds = time.monotonic() - begun
@@ -64,6 +70,7 @@ class Crew:
         self._queued.set(max(self._given - self._at_work, 0))
 
 
-def _too_late() -> Overloaded:
+def too_late() -> Overloaded:
+    """What is said to a request whose time ran out before its turn came."""
     metrics.SHED.inc()
     return Overloaded("waited longer than the request allows; try again shortly")

@@ -13,33 +13,35 @@ import asyncio
 import logging
 import math
 import time
+from collections.abc import Callable
 from functools import partial
 from http import HTTPStatus
 from typing import Final
 
 from registry.errors import BatonError, MalformedRequest, Overloaded
-from serving import metrics, problems
+from serving import problems
 from serving.answer import Answer, trusted_id
 from serving.lane.connection import Connection
 from serving.lane.crew import Crew, Work
 from serving.lane.hot import Hot, hot
 from serving.lane.request import Request
+from serving.lane.turns import Turns
 from serving.lane.wsgi import Application, call
 from serving.protocols import Protocol
 from serving.protocols.baton import Baton
 from serving.routes.parts import Parts
 
+Give = Callable[..., None]  # as `Crew.give`
 _log = logging.getLogger(__name__)
 _QUICK_SECONDS: Final = 0.002
 # What is quicker gains nothing from joint calls: nobody looks whether it has them.
 _NOTABLE_SECONDS: Final = 0.0005
-# Of the requests that are there at one moment, so much is answered; the rest is turned away.
-_TURN_SECONDS: Final = 0.05
 _QUICK_BYTES: Final = 16 * 1024
 _MOST_KNOWN: Final = 10_000
 _ROUTE_THREADS: Final = 2
 # At most so many requests are in one joint call; all but one of these threads wait for it.
 _JOINT_THREADS: Final = 32
+_NICENESS: Final = 5
 _FORECAST: Final = b"/predict/"
 _TIMEOUT: Final = "X-Request-Timeout-Ms"
 _BATON: Final = Baton()
@@ -57,11 +59,16 @@ class Lane:
         self.connections: set[Connection] = set()
         self._most_open = most_open
         self._loop = asyncio.get_event_loop()
-        self._models = Crew("predict", threads=settings.threads, most_waiting=settings.queue)
-        self._joint = Crew("joint", threads=_JOINT_THREADS, most_waiting=settings.queue)
+        waiting = settings.queue
+        self._models = Crew(
+            "predict", threads=settings.threads, most_waiting=waiting, niceness=_NICENESS
+        )
+        self._joint = Crew(
+            "joint", threads=_JOINT_THREADS, most_waiting=waiting, niceness=_NICENESS
+        )
         self._routes = Crew("route", threads=_ROUTE_THREADS, most_waiting=most_open)
+        self._turns = Turns()
         self._known: dict[bytes, Hot | None] = {}
-        self._turn = 0.0
 
     @property
     def stopping(self) -> bool:
@@ -87,7 +94,7 @@ class Lane:
         if route is None:
             work = partial(call, self._application, request)
             crew = self._models if request.target.startswith(_FORECAST) else self._routes
-            return self._later(crew, connection, request, work, until=until)
+            return self._later(crew.give, connection, request, work, until=until)
         work = partial(
             self._answerer.answer,
             route.protocol,
@@ -96,19 +103,11 @@ class Lane:
             request.header,
             version=route.version,
         )
-        if not self._is_quick(route, request):
-            crew = self._joint if route.is_batched else self._models
-            work = partial(self._learning, route, work)
-            return self._later(crew, connection, request, work, until=until, route=route)
-        if self._is_full(route.seconds):
-            metrics.SHED.inc()
-            return self._refused(Overloaded("too many requests at once"), request, route)
-        begun = time.perf_counter()
-        answer = work()
-        route.took(time.perf_counter() - begun)
-        if route.seconds > _NOTABLE_SECONDS:
-            self._learn(route)
-        return answer
+        if self._is_quick(route, request):
+            give: Give = partial(self._turns.give, seconds=route.seconds)
+        else:
+            give = (self._joint if route.is_batched else self._models).give
+        return self._later(give, connection, request, work, until=until, route=route)
 
     def refuse(self, error: BatonError, request: Request | None, status: int) -> Answer:
         """See `Handler.refuse`."""
@@ -144,19 +143,6 @@ class Lane:
             found = self._known[request.target] = hot(request.target)
             return found
 
-    def _is_full(self, seconds: float) -> bool:
-        """Whether the loop has had enough for one turn: a request waits for those before it.
-
-        Counted in what they usually take, so that a pause of the machine turns nobody away.
-        """
-        if not self._turn:
-            self._loop.call_soon(self._end_turn)  # behind all that is ready now
-        self._turn += seconds
-        return self._turn > _TURN_SECONDS
-
-    def _end_turn(self) -> None:
-        self._turn = 0.0
-
     def _is_quick(self, route: Hot, request: Request) -> bool:
         """Whether the answer is there at once: a small body, a quick model, loaded right here."""
         if route.is_batched or route.seconds > _QUICK_SECONDS or len(request.body) > _QUICK_BYTES:
@@ -166,12 +152,6 @@ class Lane:
         servable = self._manager.loaded(route.model or self._answerer.presumed)
         return servable is not None and servable.is_light
 
-    def _learning(self, route: Hot, work: Work) -> Answer:
-        """Answer it on this thread, and learn."""
-        answer = work()
-        self._learn(route)
-        return answer
-
     def _learn(self, route: Hot) -> None:
         """Look whether the version that answers a route has joint calls."""
         servable = self._manager.loaded(route.model or self._answerer.presumed)
@@ -179,7 +159,7 @@ class Lane:
 
     def _later(
         self,
-        crew: Crew,
+        give: Give,
         connection: Connection,
         request: Request,
         work: Work,
@@ -187,17 +167,19 @@ class Lane:
         until: float,
         route: Hot | None = None,
     ) -> Answer | None:
-        """Have a thread answer it, unless too many wait already."""
+        """Have it answered, unless too many wait already."""
 
         def then(result: Answer | Exception, seconds: float) -> None:
             if isinstance(result, BaseException):
                 result = self._refused(result, request, route)
             elif route:
+                if route.is_batched or route.seconds > _NOTABLE_SECONDS:
+                    self._learn(route)
                 route.took(seconds)
             connection.answer(result)
 
         try:
-            crew.give(work, until=until, then=then)
+            give(work, until=until, then=then)
         except Overloaded as error:
             return self._refused(error, request, route)
         return None

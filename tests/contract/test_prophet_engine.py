@@ -48,6 +48,40 @@ def test_a_shorter_horizon_is_the_beginning_of_a_longer_one(
     np.testing.assert_allclose(week["yhat_upper"], month["yhat_upper"][:7], rtol=1e-12)
 
 
+def test_what_is_kept_of_a_band_is_what_would_be_simulated_again(
+    plain: dict[str, Any], tmp_path: Path
+) -> None:
+    """Dates in the history, after it and across, every day and every third, few after many."""
+    kept = engine_of(plain, tmp_path / "model.pr")
+    last = kept.calendar.last
+    for start in (5, -40, -3, 1, 200):
+        for step, count in ((1, 30), (1, 4), (3, 8), (1, 40), (3, 2), (1, 1)):
+            dates = last + np.arange(count) * np.timedelta64(step, "D") + np.timedelta64(start, "D")
+            fresh = engine_of(plain, tmp_path / "model.pr")
+            asked = {"ds": dates.astype("M8[ns]")}
+            again, first = kept.run(asked), fresh.run(asked)
+            for name in first:
+                np.testing.assert_array_equal(again[name], first[name])
+
+
+def test_a_band_is_simulated_once_for_dates_so_far_apart_and_not_for_ever_more(
+    plain: dict[str, Any], tmp_path: Path
+) -> None:
+    engine = engine_of(plain, tmp_path / "model.pr")
+    for start in range(20):
+        engine.run({"ds": DATES["ds"] + np.timedelta64(start, "D")})
+    assert len(engine._kept) == 1
+    for hours in range(1, 300):
+        engine.run({"ds": DATES["ds"][0] + np.arange(3) * np.timedelta64(hours, "h")})
+    assert len(engine._kept) <= 64
+
+
+def test_where_a_season_multiplies_the_trend_every_band_is_simulated(tmp_path: Path) -> None:
+    engine = engine_of(json.loads(fit(CASES["linear, multiplied"])), tmp_path / "model.pr")
+    engine.run(DATES)
+    assert not engine._kept
+
+
 def test_without_uncertainty_there_is_no_band(plain: dict[str, Any], tmp_path: Path) -> None:
     """Neither for a model fitted without samples, nor when none are wanted."""
     path = tmp_path / "model.pr"

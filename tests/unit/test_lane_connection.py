@@ -134,10 +134,44 @@ def test_behind_an_answer_that_takes_time_the_next_ones_wait(patient: Client) ->
     patient.send(POST % (1, b"a") + POST % (1, b"b") + POST % (1, b"c"))
     for number in range(1, 4):
         assert len(patient.handler.taken) == number
-        assert not patient.transport.reading
         patient.connection.answer(OK)
-    assert patient.transport.reading
     assert [body for _, _, body in patient.handler.taken] == [b"a", b"b", b"c"]
+
+
+def test_of_what_comes_before_an_answer_only_one_piece_is_taken_in(patient: Client) -> None:
+    patient.send(POST % (1, b"a"))
+    assert patient.transport.reading, "who goes is noticed"
+    second = POST % (1, b"b")
+    patient.send(second[:20])
+    assert not patient.transport.reading
+    assert len(patient.handler.taken) == 1
+    patient.connection.answer(OK)
+    assert patient.transport.reading
+    patient.send(second[20:])
+    patient.connection.answer(OK)
+    assert [body for _, _, body in patient.handler.taken] == [b"a", b"b"]
+    assert patient.transport.statuses == [200, 200]
+
+
+@pytest.mark.parametrize(
+    ("behind", "statuses"),
+    [(b"", [200]), (POST % (1, b"b"), [200, 200]), (POST % (9, b"b"), [200, 400])],
+    ids=["nothing", "a whole request", "half a request"],
+)
+def test_who_says_that_nothing_more_comes_is_answered_what_came_and_let_go(
+    patient: Client, behind: bytes, statuses: list[int]
+) -> None:
+    patient.send(POST % (1, b"a"))
+    if behind:
+        patient.send(behind)
+    assert patient.connection.eof_received(), "an answer is still owed"
+    patient.connection.answer(OK)
+    if statuses == [200, 200]:
+        assert not patient.transport.closed
+        patient.connection.answer(OK)
+    assert patient.transport.statuses or patient.handler.refused
+    assert patient.transport.statuses == statuses
+    assert patient.transport.closed
 
 
 def test_a_client_that_does_not_read_is_not_read_either(client: Client) -> None:
