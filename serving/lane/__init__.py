@@ -1,8 +1,10 @@
 """The way of a request into this worker when gunicorn runs `serving.lane.worker.LaneWorker`.
 
     worker.py        the event loop of one worker: accept, look after connections, stop
-    connection.py    one client: bytes to requests, answers to bytes; knows no path
+    connection.py    one client: when it is read, answered, let go; knows no path
+    incoming.py      its bytes, as requests
     request.py, reply.py    what came, and what goes back
+    turns.py         what the loop's thread answers by itself
     crew.py          the threads for what takes longer
     lane.py          where a request goes: prediction routes to `answer()`, all others to Flask
     hot.py           which paths are prediction routes
