@@ -8,6 +8,8 @@ import os
 import signal
 import socket
 import time
+from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import uvloop
@@ -35,17 +37,21 @@ class LaneWorker(Worker):  # type: ignore[misc]
         self._told = asyncio.Event()
         self._is_graceful = True
         self._came = 0.0
+        stops = (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT)
+        self._heard: dict[int, Callable[[], object]] = {
+            **{number: partial(self._stop, number) for number in stops},
+            signal.SIGUSR1: self.log.reopen_files,
+            signal.SIGWINCH: lambda: None,
+        }
         self._opening: set[asyncio.Task[object]] = set()
         super().init_process()
 
     def init_signals(self) -> None:
-        """Hear the arbiter's signals between two events, never in the middle of one."""
+        """Hear the arbiter's signals from now on: uvloop hears none before it runs."""
         for number in self.SIGNALS:
             signal.signal(number, signal.SIG_DFL)
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGQUIT):
-            self._loop.add_signal_handler(number, self._stop, number)
-        self._loop.add_signal_handler(signal.SIGUSR1, self.log.reopen_files)
-        self._loop.add_signal_handler(signal.SIGWINCH, lambda: None)
+        for number, hear in self._heard.items():
+            signal.signal(number, lambda *_, hear=hear: hear())
         signal.signal(signal.SIGABRT, self.handle_abort)
 
     def run(self) -> None:
@@ -56,6 +62,8 @@ class LaneWorker(Worker):  # type: ignore[misc]
             self._loop.close()
 
     async def _serve(self) -> None:
+        for number, hear in self._heard.items():  # between two events, never in the middle of one
+            self._loop.add_signal_handler(number, hear)
         parts = self.wsgi.extensions[EXTENSION]
         lane = Lane(self.wsgi.wsgi_app, parts, most_open=_MOST_OPEN)
         for listener in self.sockets:

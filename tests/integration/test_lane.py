@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import http.client
 import json
+import os
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -15,7 +18,7 @@ from typing import Any
 import pytest
 
 from tests.servingfakes import models
-from tests.servingfakes.node import Node
+from tests.servingfakes.node import ROOT, Node
 from tests.servingfakes.versions import folder, route
 
 BODY = json.dumps({"instances": [[2.0]]}).encode()
@@ -146,3 +149,38 @@ def ready(client: http.client.HTTPConnection) -> Any:
     reply = client.getresponse()
     said = json.loads(reply.read())
     return said if reply.status == 503 else ""
+
+
+_SLOW_TO_COME = """
+import pathlib, sys, time
+
+def application():
+    pathlib.Path({mark!r}).touch()
+    time.sleep(1.0)
+    from tests.servingfakes.front import front
+    return front(pathlib.Path({home!r}))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_worker_that_is_told_to_stop_while_it_loads_stops(
+    tmp_path: Path, number: signal.Signals
+) -> None:
+    """It hears of it although its loop does not run yet."""
+    mark = tmp_path / "loading"
+    text = _SLOW_TO_COME.format(mark=str(mark), home=str(tmp_path / "home"))
+    (tmp_path / "slow_to_come.py").write_text(text)
+    command = [sys.executable, "-m", "gunicorn", "slow_to_come:application()", "--workers", "1"]
+    command += ["--worker-class", "serving.lane.worker.LaneWorker", "--bind", "127.0.0.1:0"]
+    command += ["--graceful-timeout", "120"]
+    environ = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    with subprocess.Popen(command, env=environ, cwd=ROOT) as server:
+        try:
+            deadline = time.monotonic() + SECONDS
+            while not mark.exists():
+                assert time.monotonic() < deadline
+                time.sleep(0.01)
+            server.send_signal(number)
+            server.wait(SECONDS)
+        finally:
+            server.kill()
