@@ -3,50 +3,34 @@
 from __future__ import annotations
 
 import http.client
-import threading
 import time
-from types import TracebackType
-from typing import Self
+
+from benchmarks.looking import Looking
 
 PATHS = ("/livez", "/readyz", "/ping", "/v2/health/ready")
 _PAUSE_SECONDS = 0.1
 _WAIT_SECONDS = 10.0
 
 
-class Health:
+class Health(Looking):
     """Asks on connections of their own, as a probe does, while its block lasts."""
 
     def __init__(self, port: int) -> None:
         """Nothing is asked yet."""
         self._port = port
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._look, name="health", daemon=True)
+        super().__init__("health")
         self.took: list[float] = []
         self.bad = 0
-
-    def __enter__(self) -> Self:
-        """Begin to ask."""
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Ask no more."""
-        self._stop.set()
-        self._thread.join(2 * _WAIT_SECONDS)
 
     def note(self) -> str:
         """How often it asked, and how long the slowest answer took."""
         slowest = max(self.took, default=0.0) * 1000
         return f"health was asked {len(self.took)} times, the slowest answer took {slowest:.0f} ms"
 
-    def _look(self) -> None:
+    def look(self) -> None:
+        """See `Looking.look`."""
         number = 0
-        while not self._stop.wait(_PAUSE_SECONDS):
+        while not self.stop.wait(_PAUSE_SECONDS):
             begun = time.monotonic()
             self.bad += not self._is_well(PATHS[number % len(PATHS)])
             self.took.append(time.monotonic() - begun)

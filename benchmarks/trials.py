@@ -6,11 +6,9 @@ swap's to shorten. A trial that is not seen counts as nothing, which flatters no
 
 from __future__ import annotations
 
-import threading
 import time
-from types import TracebackType
-from typing import Self
 
+from benchmarks.looking import Looking
 from benchmarks.processes import children, command, descendants
 
 _LOOK_SECONDS = 0.004
@@ -19,30 +17,14 @@ _ZYGOTE = "registry.zygote"  # its children have its name, and last as long as a
 _PARENTS = ("serving.node", "registry registrar", _ZYGOTE)
 
 
-class Trials:
+class Trials(Looking):
     """Looks at the processes below watcher and registrar of a server while its block lasts."""
 
     def __init__(self, server: int) -> None:
         """`server` is the supervisor's pid."""
         self._server = server
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._look, name="trials", daemon=True)
+        super().__init__("trials")
         self._seen: dict[int, tuple[float, float]] = {}
-
-    def __enter__(self) -> Self:
-        """Begin to look."""
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Look no more."""
-        self._stop.set()
-        self._thread.join(5)
 
     @property
     def count(self) -> int:
@@ -54,10 +36,11 @@ class Trials:
         seen = list(self._seen.values())
         return sum(max(0.0, min(end, until) - max(begin, since)) for begin, end in seen)
 
-    def _look(self) -> None:
+    def look(self) -> None:
+        """See `Looking.look`."""
         parents = [p for p in descendants(self._server) if any(w in command(p) for w in _PARENTS)]
         is_trial: dict[int, bool] = {}
-        while not self._stop.wait(_LOOK_SECONDS):
+        while not self.stop.wait(_LOOK_SECONDS):
             now = time.monotonic()
             for pid in {child for parent in parents for child in children(parent)} - set(parents):
                 if not is_trial.get(pid):  # right after its fork it still shows its parent's name

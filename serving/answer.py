@@ -49,10 +49,7 @@ class Answerer:
     @property
     def presumed(self) -> str:
         """What a request means that names no model; empty if it has to name one."""
-        if self._default_model:
-            return self._default_model
-        served = self._manager.names()
-        return served[0] if len(served) == 1 else ""
+        return self._default_model or self._manager.only
 
     def answer(
         self,
@@ -170,9 +167,10 @@ class Answerer:
             raise MalformedRequest(f"model: expected {model!r} as in the path, got {said!r}")
         if model is not None or said is not None:
             return model or said or ""
-        served = self._manager.names()
-        if self.presumed or not served:
-            return self.presumed
+        presumed = self.presumed
+        served = () if presumed else self._manager.models()
+        if not served:
+            return presumed
         raise MalformedRequest(
             f'several models are served: post to /models/<name>/predict, or say "model"; there is: '
             f"{', '.join(sorted(served))}"

@@ -71,9 +71,11 @@ class Manager:
         """Every model with what the node holds of it and what answers now."""
         return {name: self._served(name, row) for name, row in list(self._table.items())}
 
-    def names(self) -> list[str]:
-        """Every model of this node."""
-        return list(self._table)
+    @property
+    def only(self) -> str:
+        """The model of this node, if it has one and no other; else empty."""
+        table = self._table
+        return next(iter(table)) if len(table) == 1 else ""
 
     def loaded(self, model: str) -> Servable | None:
         """What would answer now, if it is loaded here; nobody keeps it so."""
@@ -239,6 +241,7 @@ class Manager:
         """This node serves the model no more."""
         if (name := self._names.pop(index, None)) is not None:
             self._table = {other: row for other, row in self._table.items() if other != name}
+            metrics.WORKER_VERSION.labels(name, self.slot).set(0)
             self._residents.keep_only(name, ())
 
     def _loaded(self, assignment: Assignment) -> Resident | None:

@@ -15,7 +15,7 @@ from serving.servable import Servable
 class Serving:
     """What one request was given, kept loaded while it is used: `with manager.acquire(…)`.
 
-    Not a dataclass, which takes as long to make as the rest of an acquisition.
+    One is made for each request, in half the time of a frozen dataclass.
     """
 
     __slots__ = ("_resident", "assignment", "servable")

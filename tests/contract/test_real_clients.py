@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,10 +14,10 @@ import pandas as pd
 import pytest
 from mlflow.pyfunc.scoring_server.client import ScoringServerClient
 
-from tests.servingfakes.front import LABELS, ROWS, SCORES, folders
+from tests.missing import ServiceMissing
+from tests.servingfakes.front import LABELS, ROWS, SCORES, serving_front
 from tests.servingfakes.node import ROOT, Node
 from tests.servingfakes.pictures import COLOURS, FORMATS, b64, picture
-from tests.servingfakes.versions import route
 
 PICTURES = [
     picture(colour, form=form) for colour, form in zip(COLOURS.values(), FORMATS, strict=True)
@@ -30,19 +29,8 @@ PYTHON = ROOT / "var" / "environments" / "clients" / "bin" / "python"
 def node(
     tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> Iterator[Node]:
-    made = tmp_path_factory.mktemp("clients")
-    environ = {"BATON_DEFAULT_MODEL": "flowers", "BATON_LANE": request.param}
-    node = Node(made / "var", environ=environ)
-    served = folders(made)
-    for name, path in served.items():
-        node.promote(route(path), model=name)
-    node.start()
-    for name in served:
-        node.until(
-            lambda name=name: node.ask("GET", f"/v2/models/{name}/ready").status == 200, name
-        )
-    yield node
-    node.stop()
+    with serving_front(tmp_path_factory.mktemp("clients"), BATON_LANE=request.param) as node:
+        yield node
 
 
 @pytest.fixture
@@ -55,10 +43,7 @@ def client(node: Node) -> ScoringServerClient:
 def asked(node: Node, script: str) -> Any:
     """What a script prints as JSON, in the clients' environment; `url` is the server's."""
     if not PYTHON.is_file():
-        complaint = f"NO CLIENTS: {PYTHON.relative_to(ROOT)} is not there; make clients"
-        if os.environ.get("CI"):
-            pytest.fail(complaint)
-        pytest.skip(complaint)
+        ServiceMissing(f"{PYTHON.relative_to(ROOT)} is not there; make clients").skip_or_fail()
     done = subprocess.run(
         [PYTHON, "-c", f"url = '127.0.0.1:{node.port}'\n{script}"],
         capture_output=True,

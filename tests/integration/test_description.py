@@ -13,9 +13,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.servingfakes.front import folders
+from tests.missing import ServiceMissing
+from tests.servingfakes.front import serving_front
 from tests.servingfakes.node import ROOT, Node
-from tests.servingfakes.versions import route
 
 PROGRAM = ROOT / "var" / "environments" / "clients" / "bin" / "schemathesis"
 CASES = int(os.environ.get("BATON_TEST_CASES", "500"))
@@ -24,18 +24,8 @@ OPERATIONS = 25
 
 @pytest.fixture(scope="module")
 def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Node]:
-    made = tmp_path_factory.mktemp("described")
-    node = Node(made / "var", environ={"BATON_DEFAULT_MODEL": "flowers"})
-    served = folders(made)
-    for name, path in served.items():
-        node.promote(route(path), model=name)
-    node.start()
-    for name in served:
-        node.until(
-            lambda name=name: node.ask("GET", f"/v2/models/{name}/ready").status == 200, name
-        )
-    yield node
-    node.stop()
+    with serving_front(tmp_path_factory.mktemp("described")) as node:
+        yield node
 
 
 @pytest.mark.timeout(120 + CASES)
@@ -43,10 +33,7 @@ def test_no_request_is_a_server_error(
     node: Node, tmp_path: Path, say: Callable[[str], None]
 ) -> None:
     if not PROGRAM.is_file():
-        complaint = f"NO CLIENTS: {PROGRAM.relative_to(ROOT)} is not there; make clients"
-        if os.environ.get("CI"):
-            pytest.fail(complaint)
-        pytest.skip(complaint)
+        ServiceMissing(f"{PROGRAM.relative_to(ROOT)} is not there; make clients").skip_or_fail()
     done = subprocess.run(
         [
             PROGRAM,

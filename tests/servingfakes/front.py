@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from flask import Flask
@@ -10,9 +12,10 @@ from registry.settings import Settings
 from serving.app import create_app
 from tests.servingfakes import models
 from tests.servingfakes.forecast import prophet_folder
+from tests.servingfakes.node import Node
 from tests.servingfakes.pictures import image_folder
 from tests.servingfakes.served import serve
-from tests.servingfakes.versions import folder, mlmodel
+from tests.servingfakes.versions import folder, mlmodel, route
 
 COLUMNS = [{"name": name, "type": "double"} for name in ("a", "b", "c", "d")]
 # What `flowers` answers to these rows.
@@ -43,3 +46,19 @@ def front(home: Path) -> Flask:
         "BATON_MAX_ROWS": "3",
     }
     return create_app(Settings.read(settings))
+
+
+@contextmanager
+def serving_front(home: Path, **environ: str) -> Iterator[Node]:
+    """The same models on a real node, until the block ends."""
+    node = Node(home / "var", environ={"BATON_DEFAULT_MODEL": "flowers", **environ})
+    served = folders(home)
+    for name, path in served.items():
+        node.promote(route(path), model=name)
+    node.start()
+    for name in served:
+        node.until(
+            lambda name=name: node.ask("GET", f"/v2/models/{name}/ready").status == 200, name
+        )
+    yield node
+    node.stop()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import struct
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -304,7 +305,11 @@ def test_a_file_that_a_killed_worker_left_empty_does_not_break_the_metrics(tmp_p
     assert isinstance(text, bytes)
 
 
-@pytest.mark.parametrize("broken", [b"\xff" * 8192, b"\x10\x20\x00\x00" + b"\xee" * 8188])
+_KEY = b"no JSON!"
+_NO_KEY = struct.pack("<iii8sdd", 8 + 4 + 8 + 16, 0, len(_KEY), _KEY, 1.0, 0.0).ljust(8192, b"\0")
+
+
+@pytest.mark.parametrize("broken", [_NO_KEY, b"\x10\x20\x00\x00" + b"\xee" * 8188])
 def test_a_broken_file_of_metrics_costs_that_file_and_never_the_page(
     tmp_path: Path, broken: bytes
 ) -> None:
