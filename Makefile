@@ -7,7 +7,7 @@ PY = .venv/bin/python
 help:  ## list these verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup:  ## build .venv from the hashed lock (GROUP=dev); nothing to do is quick
+setup:  ## build .venv from the hashed lock; GROUP=tensorflow: what Keras workloads need, beside it
 	@$(PYTHON) infra/environment.py $(or $(GROUP),dev)
 
 clients:  ## an environment with other people's clients, for the tests of the protocols
@@ -50,6 +50,7 @@ mlflow: setup  ## MLflow's own UI on the same registry: PORT=5000
 	@exec $(PY) -m registry mlflow --port $(or $(PORT),5000)
 
 test: setup clients  ## all tests
+	@$(PYTHON) infra/environment.py tensorflow
 	@$(PY) -m pytest $(ARGS)
 
 lint: setup  ## style, types, layers: what CI checks

@@ -26,7 +26,18 @@ if TYPE_CHECKING:
 DEFAULT_WORKLOAD = "petr4"
 # What shells say of a command that was ended by Ctrl-C.
 INTERRUPTED = 130
-_CHATTY = ("alembic", "git", "matplotlib", "mlflow", "skl2onnx", "urllib3", "yfinance")
+_CHATTY = (
+    "absl",
+    "alembic",
+    "git",
+    "matplotlib",
+    "mlflow",
+    "skl2onnx",
+    "tensorflow",
+    "tf2onnx",
+    "urllib3",
+    "yfinance",
+)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -40,6 +51,7 @@ def main() -> None:
       python -m training run petr4 --series peyton_manning --param holdout_days=60
       python -m training run petr4 --source yahoo --series PETR4.SA
       python -m training run petr4 --file prices.csv --param growth=flat
+      python -m training run eye_disease --file pictures/
       python -m training list
     """
     _quieten()
@@ -55,9 +67,11 @@ def main() -> None:
     metavar="NAME=VALUE",
     help="A parameter of the workload; may be given several times.",
 )
-@click.option("--source", help="sample, yahoo or csv. Default: the workload's own.")
+@click.option("--source", help="sample, yahoo, csv, folder or fundus. Default: the workload's own.")
 @click.option("--series", help="Which series of the source, as usd_brl or PETR4.SA.")
-@click.option("--file", type=click.Path(dir_okay=False, path_type=Path), help="A CSV file.")
+@click.option(
+    "--file", type=click.Path(path_type=Path), help="A CSV file, or a directory of pictures."
+)
 @click.option("--experiment", help="MLflow experiment, instead of the workload's.")
 @click.option("--model", help="Registered model, instead of the workload's.")
 @click.option("--seed", type=click.IntRange(min=0), help="Seed of everything. Default: 42.")
@@ -78,8 +92,10 @@ def run_command(  # noqa: PLR0917 - click calls it, by name
 
     Exit codes: 2 something typed does not exist, 4 MLflow is out of reach, 5 a step failed.
     """
-    from training.job import Plan  # noqa: PLC0415 - pandas would slow down --help
+    from training import apart  # noqa: PLC0415 - pandas would slow down --help
+    from training.job import Plan  # noqa: PLC0415 - as above
     from training.pipeline import run  # noqa: PLC0415 - as above
+    from training.workloads import get  # noqa: PLC0415 - as above
 
     settings = Settings.read()
     plan = Plan.of(
@@ -93,6 +109,7 @@ def run_command(  # noqa: PLR0917 - click calls it, by name
         model=model,
         seed=seed,
     )
+    apart.hand_over(get(plan.workload).about, sys.argv[1:])
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         # Libraries print; standard output is for the result alone.

@@ -18,7 +18,7 @@ from typing import Any
 
 from registry.errors import BatonError, StepFailed, Unreachable
 from registry.settings import Settings
-from training import environment
+from training import apart, environment
 from training.incumbent import Incumbent, ServedIncumbent
 from training.job import Job, Plan
 from training.steps import STEPS, Step
@@ -70,6 +70,7 @@ def run(
     """
     began = time.monotonic()
     workload = get(plan.workload)
+    apart.require(workload.about)
     tracked = TrackedRun.start(
         Tracking(settings),
         plan.experiment,

@@ -61,7 +61,10 @@ class Packaged:
 
 @dataclass(frozen=True, kw_only=True)
 class Material:
-    """What a hook works with. Files put into `artifacts` are shown with the run."""
+    """What a hook works with. Files put into `artifacts` are shown with the run.
+
+    `caveat`, if there is one, belongs on everything that shows a number or picture.
+    """
 
     train: pd.DataFrame
     holdout: pd.DataFrame
@@ -69,6 +72,7 @@ class Material:
     seed: int
     run_id: str
     artifacts: Path
+    caveat: str = ""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,7 +81,8 @@ class About:
 
     `kind` is the shape of its requests; `series` maps a source to the series used when none is
     named; `fields` are the columns it needs; `metrics` are functions of (truth, predicted), and
-    `primary` is the one that decides against a baseline.
+    `primary` is the one that decides against a baseline. `needs` are modules that only another
+    environment has (training/apart.py).
     """
 
     name: str
@@ -92,6 +97,7 @@ class About:
     metrics: Mapping[str, Metric]
     primary: str
     greater_is_better: bool
+    needs: tuple[str, ...] = ()
 
 
 class Workload(Protocol):
