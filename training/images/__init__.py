@@ -1,0 +1,1 @@
+"""Pictures of eyes: drawn, read, told apart and shown."""
