@@ -53,11 +53,11 @@ class Plan:
         """Fill in the workload's defaults; raise UnknownName or UsageError before anything runs."""
         workload = get(name)
         about = workload.about
-        where = source or ("csv" if file else about.default_source)
-        reader = data_source(where, file=file)
+        where = source or (_of_file(file) if file else about.default_source)
+        values, seed = _seeded(about, dict(params or {}), seed)
+        reader = data_source(where, file=file, params=values)
         what = series or (file.stem if file else about.series.get(where, ""))
         reader.check(what)
-        values, seed = _seeded(about, dict(params or {}), seed)
         workload.requirements(values)
         return cls(
             workload=about.name,
@@ -129,7 +129,13 @@ class Job:
             seed=self.plan.seed,
             run_id=self.run.run_id,
             artifacts=self.workspace.artifacts,
+            caveat=self.workspace.read("dataset.json")["caveat"],
         )
+
+
+def _of_file(file: Path) -> str:
+    """The source that a file alone means."""
+    return "folder" if file.is_dir() else "csv"
 
 
 def _seeded(

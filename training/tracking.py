@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any, ParamSpec, TypeVar
 
 import pandas as pd
+from numpy.typing import NDArray
 
 from registry.client import reaching
 from registry.errors import UsageError
@@ -93,7 +94,7 @@ def save_model(
     folder: Path,
     *,
     run_id: str,
-    example: pd.DataFrame,
+    example: pd.DataFrame | NDArray[Any],
     answer: Any,
     requirements: Sequence[str],
     **options: Any,
@@ -115,7 +116,7 @@ def save_model(
     )
 
 
-def infer_signature(example: pd.DataFrame, answer: Any = None) -> Any:
+def infer_signature(example: pd.DataFrame | NDArray[Any], answer: Any = None) -> Any:
     """MLflow's signature of `example`, without its lecture on whole numbers."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

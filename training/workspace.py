@@ -5,6 +5,7 @@
     train.parquet   holdout.parquet        the two parts of the data
     model/          the fitted model       evaluation.json
     artifacts/      what the run shows     bundle/        the version as it will be registered
+    pictures/       drawn by a source that draws
 
 It lies under `<home>/runs/<run id>`, stays after a failure and is removed after a success.
 """
@@ -23,7 +24,7 @@ import pandas as pd
 from registry.errors import StepFailed
 from training.data.dataset import Dataset
 
-_ABOUT = ("name", "source", "credit", "origin")
+_ABOUT = ("name", "source", "credit", "origin", "caveat")
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,11 @@ class Workspace:
     def artifacts(self) -> Path:
         """Files that are shown with the run, under the same names."""
         return self.root / "artifacts"
+
+    @property
+    def pictures(self) -> Path:
+        """Where a source that draws its pictures puts them."""
+        return self.root / "pictures"
 
     @property
     def bundle(self) -> Path:

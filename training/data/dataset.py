@@ -2,7 +2,9 @@
 
 `Field` says which columns a workload wants and under which other names they are known; `select`
 brings any raw table into that form. The frame's index is the row number as a person sees it in the
-source (the line of a CSV file, 1 for the first row elsewhere), so that a message can name it.
+source (the line of a CSV file, a picture's path in its folder, 1 for the first row elsewhere), so
+that a message can name it. A picture is a row with the path of its file; what is in the file counts
+for the fingerprint, where it lies does not.
 """
 
 from __future__ import annotations
@@ -11,15 +13,18 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
 
 from registry.errors import DataInvalid
 
-FieldKind = Literal["date", "number", "label"]
+FieldKind = Literal["date", "number", "label", "picture"]
 DATE = "ds"
 VALUE = "y"
+PICTURE = "picture"
+LABEL = "label"
 
 
 @dataclass(frozen=True)
@@ -37,13 +42,17 @@ class Field:
 
 @dataclass(frozen=True, kw_only=True)
 class Dataset:
-    """What a source read: `frame` has one column for each field asked for."""
+    """What a source read: `frame` has one column for each field asked for.
+
+    `caveat` says what must be said wherever a number or picture made from this data is shown.
+    """
 
     frame: pd.DataFrame = field(repr=False)
     name: str
     source: str
     credit: str
     origin: str
+    caveat: str = ""
 
     @cached_property
     def fingerprint(self) -> str:
@@ -59,7 +68,13 @@ class Dataset:
 
 
 def fingerprint(frame: pd.DataFrame) -> str:
-    """SHA-256 (hex) over names and values, independent of index, file format and compression."""
+    """SHA-256 (hex) over names and values, independent of index, file format and compression.
+
+    Of the pictures in a column `picture` over the bytes of their files.
+    """
+    if PICTURE in frame.columns:
+        digests = [hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in frame[PICTURE]]
+        frame = frame.assign(**{PICTURE: digests})
     text = frame.to_csv(index=False, float_format="%.17g", date_format="%Y-%m-%dT%H:%M:%S")
     return hashlib.sha256(text.encode()).hexdigest()
 
@@ -101,6 +116,8 @@ def _convert(values: pd.Series[Any], wanted: Field, *, origin: str) -> pd.Series
     if wanted.kind == "label":
         spelt = values.astype(str).str.strip().str.lower().str.removesuffix(".0")
         converted = spelt.map(dict(wanted.labels))
+    elif wanted.kind == "picture":
+        converted = values.astype(str)
     elif wanted.kind == "date":
         dates = pd.to_datetime(values, errors="coerce", format="ISO8601")
         converted = dates.dt.tz_localize(None).astype("datetime64[ns]")

@@ -9,8 +9,11 @@ from typing import Protocol
 from registry.errors import UnknownName, UsageError
 from training.data.csv import CsvFile
 from training.data.dataset import Dataset, Field
+from training.data.folder import Folder
+from training.data.fundus import Fundus
 from training.data.sample import Sample
 from training.data.yahoo import Yahoo
+from training.parameter import Values
 
 
 class Source(Protocol):
@@ -31,17 +34,42 @@ class Source(Protocol):
 
 
 _SOURCES: Mapping[str, Callable[[], Source]] = {"sample": Sample, "yahoo": Yahoo}
-NAMES = (*_SOURCES, "csv")
+_FILED: Mapping[str, Callable[[Path], Source]] = {"csv": CsvFile, "folder": Folder}
+NAMES = (*_SOURCES, *_FILED, "fundus")
 
 
-def source(name: str, *, file: Path | None = None) -> Source:
-    """The source called `name`; `csv` needs the file. Raises UnknownName or UsageError."""
-    if name == "csv":
+def source(
+    name: str,
+    *,
+    file: Path | None = None,
+    params: Values | None = None,
+    scratch: Path | None = None,
+) -> Source:
+    """The source called `name`. Raises UnknownName or UsageError.
+
+    `csv` needs the file and `folder` the directory; `fundus` draws as the workload's parameters
+    `images`, `size` and `data_seed` say, into `scratch`.
+    """
+    if name in _FILED:
         if file is None:
-            raise UsageError("source csv: expected a file; add --file PATH")
-        return CsvFile(file)
-    if name not in _SOURCES:
+            raise UsageError(f"source {name}: expected a file or directory; add --file PATH")
+        return _FILED[name](file)
+    if name == "fundus" and file is None:
+        return _fundus(params or {}, scratch or Path("pictures"))
+    if name not in NAMES:
         raise UnknownName("source", name, NAMES)
     if file is not None:
         raise UsageError(f"source {name}: takes no file; leave --file out or use --source csv")
     return _SOURCES[name]()
+
+
+def _fundus(params: Values, scratch: Path) -> Source:
+    """Raises UsageError for a workload that has no parameters for it."""
+    wanted = ("images", "size", "data_seed")
+    if missing := [name for name in wanted if name not in params]:
+        raise UsageError(
+            f"source fundus: draws pictures, and the workload has no parameter {missing[0]!r} that "
+            "says how: use it with eye_disease"
+        )
+    images, size, seed = (int(params[name]) for name in wanted)
+    return Fundus(folder=scratch, images=images, size=size, seed=seed)

@@ -44,7 +44,7 @@ def evaluate(workload: Workload, job: Job) -> None:
     job.workspace.write("evaluation.json", evaluation.to_json())
     job.workspace.write("artifacts/evaluation.json", evaluation.to_json())
     job.run.log_metrics(flat(evaluation))
-    said = verdict(workload.about, evaluation)
+    said = verdict(workload.about, evaluation, caveat=data.caveat)
     job.workspace.write("verdict.json", {"verdict": said})
     job.run.set_tags({"baton.verdict": said, "mlflow.note.content": said})
     job.run.log_artifacts(job.workspace.artifacts)
@@ -62,7 +62,7 @@ def flat(evaluation: Evaluation) -> dict[str, float]:
     }
 
 
-def verdict(about: About, evaluation: Evaluation) -> str:
+def verdict(about: About, evaluation: Evaluation, *, caveat: str = "") -> str:
     """One plain sentence: is the model better than doing nothing clever?"""
     own = evaluation.metrics[about.primary]
     sign = 1 if about.greater_is_better else -1
@@ -75,7 +75,8 @@ def verdict(about: About, evaluation: Evaluation) -> str:
         *([f"better than {' and '.join(better)}"] if better else []),
         *([f"no better than {' and '.join(worse)}"] if worse else []),
     ]
-    return f"{about.primary} {own:.4g} on the hold-out: {', '.join(said) or 'no baseline'}"
+    judged = f"{about.primary} {own:.4g} on the hold-out: {', '.join(said) or 'no baseline'}"
+    return f"{judged} ({caveat})" if caveat else judged
 
 
 def _current(workload: Workload, job: Job, holdout: pd.DataFrame) -> Comparison | None:

@@ -12,7 +12,12 @@ from training.workload import Workload
 def load(workload: Workload, job: Job) -> None:
     """Read `plan.series` from `plan.source`; raises DataInvalid or StepFailed."""
     plan = job.plan
-    reader = source(plan.source, file=Path(plan.file) if plan.file else None)
+    reader = source(
+        plan.source,
+        file=Path(plan.file) if plan.file else None,
+        params=plan.params,
+        scratch=job.workspace.pictures,
+    )
     data = reader.load(plan.series, workload.about.fields)
     job.workspace.save_dataset(data)
     job.run.set_tags(
@@ -22,6 +27,7 @@ def load(workload: Workload, job: Job) -> None:
             "baton.series": data.name,
             "baton.credit": data.credit,
             "baton.data_fingerprint": data.fingerprint,
+            **({"baton.caveat": data.caveat} if data.caveat else {}),
         }
     )
     job.run.log_dataset(data)

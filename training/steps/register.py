@@ -18,6 +18,7 @@ def register(workload: Workload, job: Job) -> None:
             "baton.series": data["name"],
             "ticker": data["name"],
             "data_source": data["source"],
+            **({"baton.caveat": data["caveat"]} if data["caveat"] else {}),
         },
     )
     job.workspace.write("registered.json", {"model": job.plan.model, "version": version})
