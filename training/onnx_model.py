@@ -58,6 +58,15 @@ def asked(path: Path) -> Run:
     return lambda feed: dict(zip(names, session.run(None, dict(feed)), strict=True))
 
 
+def input_names(path: Path) -> list[str]:
+    """What the graph takes, in its order."""
+    import onnx  # noqa: PLC0415 - only the package step needs it
+
+    graph = onnx.load(path).graph
+    constants = {one.name for one in graph.initializer}
+    return [one.name for one in graph.input if one.name not in constants]
+
+
 def check_parity(path: Path, rows: Array, *, label: Array, probabilities: Array) -> float:
     """Largest difference between the graph's probabilities and the model's, on `rows`.
 

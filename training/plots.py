@@ -17,25 +17,25 @@ _BINS = 15
 
 
 @contextmanager
-def _figure(
+def figure(
     path: Path, *, size: tuple[float, float], rows: int = 1, columns: int = 1
 ) -> Iterator[tuple[Any, Any]]:
     """A figure and its axes, saved to `path`; no global state of matplotlib is touched."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg  # noqa: PLC0415 - slow to import
     from matplotlib.figure import Figure  # noqa: PLC0415 - slow to import
 
-    figure = Figure(figsize=size, layout="constrained")
-    FigureCanvasAgg(figure)
-    yield figure, figure.subplots(rows, columns)
+    drawn = Figure(figsize=size, layout="constrained")
+    FigureCanvasAgg(drawn)
+    yield drawn, drawn.subplots(rows, columns)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, dpi=110)
+    drawn.savefig(path, dpi=110)
 
 
-def confusion(matrix: Array, names: Sequence[str], path: Path) -> None:
-    """A confusion matrix [k, k], truth by row."""
-    with _figure(path, size=(5, 4.4)) as (figure, axes):
+def confusion(matrix: Array, names: Sequence[str], path: Path, *, caveat: str = "") -> None:
+    """A confusion matrix [k, k], truth by row; a caveat stands in its title."""
+    with figure(path, size=(5, 4.4)) as (whole, axes):
         image = axes.imshow(matrix, cmap="Blues")
-        figure.colorbar(image, ax=axes, shrink=0.8)
+        whole.colorbar(image, ax=axes, shrink=0.8)
         axes.set(
             xticks=range(len(names)),
             yticks=range(len(names)),
@@ -43,7 +43,7 @@ def confusion(matrix: Array, names: Sequence[str], path: Path) -> None:
             yticklabels=names,
             xlabel="predicted",
             ylabel="true",
-            title="Confusion matrix",
+            title=f"Confusion matrix ({caveat})" if caveat else "Confusion matrix",
         )
         for (row, column), count in np.ndenumerate(matrix):
             colour = "white" if count > matrix.max() / 2 else "black"
@@ -53,7 +53,7 @@ def confusion(matrix: Array, names: Sequence[str], path: Path) -> None:
 def bars(values: Mapping[str, float], title: str, path: Path) -> None:
     """Horizontal bars, the longest on top."""
     ordered = sorted(values.items(), key=lambda item: item[1])
-    with _figure(path, size=(6, 0.5 * len(ordered) + 1.2)) as (_, axes):
+    with figure(path, size=(6, 0.5 * len(ordered) + 1.2)) as (_, axes):
         axes.barh([name for name, _ in ordered], [value for _, value in ordered], color=_INK)
         axes.set(title=title)
 
@@ -62,7 +62,7 @@ def forecast(
     history: pd.DataFrame, holdout: pd.DataFrame, predicted: pd.DataFrame, title: str, path: Path
 ) -> None:
     """The end of the history (`ds`, `y`), the hold-out, and the forecast with its band."""
-    with _figure(path, size=(10, 4.6)) as (_, axes):
+    with figure(path, size=(10, 4.6)) as (_, axes):
         axes.plot(history["ds"], history["y"], color=_TRUTH, linewidth=1, label="history")
         axes.fill_between(
             predicted["ds"],
@@ -80,7 +80,7 @@ def forecast(
 
 def components(parts: Mapping[str, pd.DataFrame], path: Path) -> None:
     """One panel a component: a frame with `x` and `y`."""
-    with _figure(path, size=(9, 2.4 * len(parts)), rows=len(parts)) as (_, axes):
+    with figure(path, size=(9, 2.4 * len(parts)), rows=len(parts)) as (_, axes):
         for panel, (name, part) in zip(np.atleast_1d(axes), parts.items(), strict=True):
             panel.plot(part["x"], part["y"], color=_INK)
             panel.set(title=name)
@@ -89,7 +89,7 @@ def components(parts: Mapping[str, pd.DataFrame], path: Path) -> None:
 
 def residuals(dates: Sequence[Any], errors: Array, path: Path) -> None:
     """What came true minus what was forecast: over time, and how often how much."""
-    with _figure(path, size=(10, 4), columns=2) as (_, (over_time, spread)):
+    with figure(path, size=(10, 4), columns=2) as (_, (over_time, spread)):
         over_time.axhline(0, color=_TRUTH, linewidth=0.8)
         over_time.plot(dates, errors, "o-", color=_INK, markersize=3)
         over_time.tick_params(axis="x", rotation=30)

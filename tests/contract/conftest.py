@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -10,7 +11,11 @@ from flask import Flask
 
 from registry.settings import Settings
 from registry.sql_ledger import SqlLedger
+from tests.contract.mlflow_store import embedded
+from tests.contract.trainings import TINY, Setting, train
 from tests.servingfakes.lane_client import Client, LaneClient, Through
+from training.job import Plan
+from training.tracking import Tracking
 
 Open = Callable[[], SqlLedger]
 
@@ -58,3 +63,21 @@ def through(request: pytest.FixtureRequest) -> Iterator[Through]:
     yield client
     for one in opened:
         one.close()
+
+
+@pytest.fixture(scope="session")
+def trained_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Setting]:
+    """A workload's version by the workload's name; trained when it is first asked for."""
+
+    @functools.cache
+    def made(name: str) -> Setting:
+        home = tmp_path_factory.mktemp(name)
+        settings = embedded(home / "var")
+        plan = Plan.of(name, settings, params=TINY.get(name))
+        done = train(plan, settings)
+        path = Tracking(settings).mlflow.artifacts.download_artifacts(
+            artifact_uri=f"models:/{done.model}/{done.version}", dst_path=str(home / "version")
+        )
+        return Setting(settings, plan, done, Path(path))
+
+    return made

@@ -1,0 +1,88 @@
+"""The version that `eye_disease` registers: drawn data said to be so, and served as pictures."""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Callable
+
+import pytest
+
+from registry.bundle import Bundle, Manifest
+from serving.kinds import Limits
+from serving.servable import Servable
+from tests.contract.trainings import TINY, Setting
+from training.images.anatomy import CLASSES
+from training.images.pictures import encode
+from training.images.retina import draw
+
+CAVEAT = "synthetic, not clinical"
+
+
+@pytest.fixture(scope="module")
+def eye(trained_once: Callable[[str], Setting]) -> Setting:
+    return trained_once("eye_disease")
+
+
+@pytest.fixture(scope="module")
+def servable(eye: Setting) -> Servable:
+    """The version as a worker has it: this process cannot import TensorFlow, or does not."""
+    limits = Limits(max_rows=100, max_horizon=1)
+    return Servable.load(eye.version, Manifest.of(eye.version), allowed=("onnx",), limits=limits)
+
+
+def test_the_version_answers_its_golden_pictures_as_keras_did(servable: Servable) -> None:
+    assert servable.warm() < 1e-5
+    assert servable.golden is not None
+    assert len(servable.golden.examples) == len(CLASSES)
+
+
+def test_a_picture_is_answered_with_label_confidence_and_probabilities(servable: Servable) -> None:
+    pictures = [draw((8, n), name, size=64, camera="standard_camera")[0]
+                for n, name in enumerate(CLASSES)]  # fmt: skip
+    body = {"instances": [{"b64": base64.b64encode(encode(one)).decode()} for one in pictures]}
+    told = servable.predict(body)["predictions"]
+    assert len(told) == len(CLASSES)
+    for one in told:
+        assert [*one["probabilities"]] == [*CLASSES]
+        assert sum(one["probabilities"].values()) == pytest.approx(1, abs=1e-5)
+        assert one["confidence"] == one["probabilities"][one["label"]]
+
+
+def test_parity_was_proven_on_every_held_out_picture(eye: Setting) -> None:
+    shown = eye.client.get_run(eye.trained.run_id).info.artifact_uri.removeprefix("file://")
+    with open(f"{shown}/onnx_model/parity.json", encoding="utf-8") as file:  # noqa: PTH123
+        proof = json.load(file)
+    assert proof["rows"] == TINY["eye_disease"]["images"] * eye.plan.params["test_size"]
+    assert proof["probabilities_max_difference"] <= 1e-5
+
+
+def test_everything_says_that_the_pictures_are_drawn(eye: Setting) -> None:
+    bundle = Bundle.open(eye.version)
+    run = eye.client.get_run(eye.trained.run_id)
+    version = eye.client.get_model_version(eye.trained.model, "1")
+    assert CAVEAT in eye.trained.series
+    assert eye.trained.verdict.endswith(f"({CAVEAT})")
+    assert bundle.evaluation is not None
+    assert CAVEAT in bundle.evaluation.series
+    assert bundle.schema["caveat"] == CAVEAT
+    assert run.data.tags["baton.caveat"] == version.tags["baton.caveat"] == CAVEAT
+
+
+def test_a_class_a_number_and_both_baselines_are_measured(eye: Setting) -> None:
+    recalls = {f"recall_{name}" for name in CLASSES}
+    assert {"accuracy", "f1_score", "auc", "ece", "epochs_run"} | recalls == set(
+        eye.trained.metrics
+    )
+    assert set(eye.trained.baselines) == {"majority", "mean_colour"}
+    assert eye.trained.baselines["majority"]["accuracy"] == pytest.approx(0.25)
+    assert 1 <= eye.trained.metrics["epochs_run"] <= TINY["eye_disease"]["epochs"]
+
+
+def test_other_people_can_load_it_with_mlflow(eye: Setting) -> None:
+    """MLflow's own flavour, with a signature of one picture of the network's size."""
+    text = (eye.version / "MLmodel").read_text(encoding="utf-8")
+    assert "loader_module: mlflow.keras" in text
+    assert (eye.version / "data" / "model.keras").is_file()
+    signature = Bundle.open(eye.version).signature
+    assert signature is not None
