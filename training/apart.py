@@ -18,7 +18,7 @@ from training.workload import About
 GROUP = "tensorflow"
 PYTHON = Path(__file__).resolve().parents[1] / "var" / "environments" / GROUP / "bin" / "python"
 
-Execute = Callable[[str, Sequence[str]], object]
+Execute = Callable[[str, list[str]], object]
 
 
 def missing(about: About) -> tuple[str, ...]:

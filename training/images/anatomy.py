@@ -85,11 +85,11 @@ def _cup_ratio(rng: np.random.Generator, grade: int) -> float:
 
 def _lesions(rng: np.random.Generator, grade: int, disc: Spot) -> dict[str, tuple[Spot, ...]]:
     """More and other ones with each grade; the first has microaneurysms only."""
-    dots = int(rng.integers(4, 10)) + 6 * (grade - 1)
+    dots = int(rng.integers(5, 11)) + 6 * (grade - 1)
     blots = int(rng.integers(2, 6)) * (grade - 1)
     bright = int(rng.integers(0, 9)) * (grade - 1)
     return {
-        "microaneurysms": tuple(_spot(rng, disc, 0.016, 0.029) for _ in range(dots)),
+        "microaneurysms": tuple(_spot(rng, disc, 0.017, 0.030) for _ in range(dots)),
         "haemorrhages": tuple(_spot(rng, disc, 0.03, 0.065) for _ in range(blots)),
         "exudates": _cluster(rng, bright, disc),
     }

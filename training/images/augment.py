@@ -15,7 +15,7 @@ def augment(pictures: Array, rng: np.random.Generator) -> Array:
     out = np.empty_like(pictures)
     most = int(pictures.shape[1] * _SHIFT)
     for row, picture in enumerate(pictures):
-        turned = np.rot90(picture, rng.integers(4))
+        turned = np.rot90(picture, int(rng.integers(4)))
         if rng.integers(2):
             turned = turned[:, ::-1]
         moved = _moved(turned, *rng.integers(-most, most + 1, 2).tolist())

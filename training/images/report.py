@@ -45,7 +45,8 @@ class Judged:
     @cached_property
     def predicted(self) -> Array:
         """Class numbers, [n]."""
-        return self.answered.argmax(axis=1)
+        labels: Array = self.answered.argmax(axis=1)
+        return labels
 
     def metrics(self) -> dict[str, float]:
         """AUC, expected calibration error, and the recall of each class that occurs."""

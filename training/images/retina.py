@@ -56,7 +56,8 @@ class _Canvas:
     def near(self, spot: Spot, *, scale: float = 1.0, soft: float) -> Array:
         """1 inside a spot and 0 outside, with an edge of `soft` radii, [size, size]."""
         away = np.hypot(self.x - spot.x, self.y - spot.y) - spot.radius * scale
-        return 1 / (1 + np.exp(np.clip(away / soft, -30, 30)))
+        inside: Array = 1 / (1 + np.exp(np.clip(away / soft, -30, 30)))
+        return inside
 
     def dots(self, spots: Iterable[Spot]) -> Array:
         """Small spots, [size, size] from 0 to 1."""
@@ -145,14 +146,19 @@ def _photographed(
     picture = _dusty(canvas, rng, picture)
     inside = 1 / (1 + np.exp(np.clip((canvas.distance - 1) * canvas.radius / 0.5, -30, 30)))
     noise = rng.normal(0, _between(rng, camera.noise), picture.shape)
-    return (picture * inside[..., None] + noise).clip(0, 255).round().astype(np.uint8)
+    taken: Array = (picture * inside[..., None] + noise).clip(0, 255).round().astype(np.uint8)
+    return taken
 
 
 def _dusty(canvas: _Canvas, rng: np.random.Generator, picture: Array) -> Array:
     """Some dark and some bright specks, which are no lesions."""
     for colour in (np.float32(40), np.float32(235)):
         specks = [
-            Spot(*rng.uniform(-0.75, 0.75, 2).tolist(), float(rng.uniform(0.012, 0.03)))
+            Spot(
+                x=float(rng.uniform(-0.75, 0.75)),
+                y=float(rng.uniform(-0.75, 0.75)),
+                radius=float(rng.uniform(0.012, 0.03)),
+            )
             for _ in range(rng.integers(0, 3))
         ]
         picture = _over(picture, colour, 0.4 * canvas.dots(specks))
@@ -162,7 +168,8 @@ def _dusty(canvas: _Canvas, rng: np.random.Generator, picture: Array) -> Array:
 def _over(picture: Array, colour: Array | np.float32, share: Array | np.float32) -> Array:
     """A layer of one colour on a picture; `share` is how much of it covers, [size, size] or one."""
     covered = np.asarray(share)[..., None]
-    return picture * (1 - covered) + colour * covered
+    mixed: Array = picture * (1 - covered) + colour * covered
+    return mixed
 
 
 def _between(rng: np.random.Generator, limits: Range) -> float:

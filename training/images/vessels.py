@@ -53,4 +53,5 @@ def _branch(rng: np.random.Generator, main: Array, at: int) -> Array:
     angle = math.atan2(along[1], along[0]) + turn
     steps = np.linspace(0, rng.uniform(0.2, 0.5), _POINTS // 2)
     bent = angle - 0.7 * turn * steps / steps[-1]
-    return main[at] + np.stack([steps * np.cos(bent), steps * np.sin(bent)], axis=1)
+    points: Array = main[at] + np.stack([steps * np.cos(bent), steps * np.sin(bent)], axis=1)
+    return points

@@ -52,7 +52,7 @@ _PARAMETERS = (
     ),
     Parameter(name="epochs", default=16, minimum=1, help="Most passes over the training part."),
     Parameter(name="batch_size", default=32, minimum=1, help="Pictures a step."),
-    Parameter(name="learning_rate", default=0.002, minimum=1e-6, help="Of the first step."),
+    Parameter(name="learning_rate", default=0.003, minimum=1e-6, help="Of the first step."),
     Parameter(
         name="patience", default=8, minimum=1, help="Epochs without a better one before it ends."
     ),
