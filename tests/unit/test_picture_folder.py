@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from click.testing import CliRunner
 from PIL import Image
 
 from registry.errors import DataInvalid, UsageError
@@ -14,6 +15,8 @@ from tests.servingfakes.pictures import picture, png_of
 from training.data.checks import check
 from training.data.dataset import LABEL, PICTURE
 from training.data.folder import Folder
+from training.data.fundus import CAVEAT
+from training.images.__main__ import main
 from training.images.anatomy import CLASSES
 from training.job import Plan
 from training.workloads import get
@@ -102,3 +105,15 @@ def test_an_empty_directory_and_none_at_all_are_refused(tmp_path: Path) -> None:
 def test_a_directory_alone_means_the_source_folder(folder: Path, tmp_path: Path) -> None:
     plan = Plan.of("eye_disease", Settings(home=tmp_path), file=folder)
     assert (plan.source, plan.series, plan.file) == ("folder", "eyes", str(folder))
+
+
+def test_drawn_pictures_in_a_folder_go_on_saying_that_they_are_drawn(tmp_path: Path) -> None:
+    """By whatever way they are learnt from."""
+    folder = tmp_path / "drawn"
+    done = CliRunner().invoke(main, [str(folder), "--each", "2", "--size", "32"])
+    assert done.exit_code == 0, done.output
+    data = Folder(folder).load("", FIELDS)
+    assert len(data.frame) == 8
+    assert (data.name, data.caveat) == (f"drawn ({CAVEAT})", CAVEAT)
+    again = CliRunner().invoke(main, [str(folder)])
+    assert again.exit_code == 2

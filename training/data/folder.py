@@ -12,10 +12,15 @@ from registry.errors import DataInvalid, UsageError
 from training.data.dataset import LABEL, PICTURE, Dataset, Field, select
 from training.images import pictures
 
+CAVEAT_FILE = ".caveat"
+
 
 @dataclass(frozen=True)
 class Folder:
-    """`path/<class>/<picture>`; hidden files are left out, anything else has to be a picture."""
+    """`path/<class>/<picture>`; hidden files are left out, anything else has to be a picture.
+
+    A hidden file `.caveat` beside the classes holds the data set's caveat, if it has one.
+    """
 
     path: Path
     name: str = "folder"
@@ -44,12 +49,16 @@ class Folder:
         selected = select(frame, fields, origin=f"folder {self.path.name}")
         for path in found:
             pictures.check(str(path))
+        note = self.path / CAVEAT_FILE
+        caveat = note.read_text(encoding="utf-8").strip() if note.is_file() else ""
+        name = series or self.path.name
         return Dataset(
             frame=selected,
-            name=series or self.path.name,
+            name=f"{name} ({caveat})" if caveat else name,
             source=self.name,
             credit=f"folder {self.path.name}",
             origin=f"folder {self.path.name}",
+            caveat=caveat,
         )
 
     def _found(self) -> list[Path]:

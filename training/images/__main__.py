@@ -8,6 +8,7 @@ import click
 
 from registry.console import err, exits
 from registry.errors import UsageError
+from training.data.folder import CAVEAT_FILE
 from training.data.fundus import CAVEAT
 from training.images.anatomy import CLASSES
 from training.images.camera import CAMERAS
@@ -38,6 +39,7 @@ def main(*, folder: Path, each: int, size: int, seed: int, camera: str) -> None:
         path = folder / label / f"{number:05}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(encode(picture))
+    (folder / CAVEAT_FILE).write_text(CAVEAT + "\n", encoding="utf-8")
     err.print(f"{each} pictures of each of {len(CLASSES)} classes in {folder}: {CAVEAT}")
 
 
