@@ -27,6 +27,8 @@ from training.workloads import find
 TINY: Mapping[str, Mapping[str, object]] = {
     "iris": {"n_estimators": 5},
     "petr4": {"history_rows": 250, "backtest_folds": 1},
+    "digits": {"n_estimators": 10, "cv_folds": 2},
+    "wine": {"n_estimators": 10, "cv_folds": 2},
 }
 PROMISED = {
     "iris": {
@@ -37,6 +39,17 @@ PROMISED = {
         "plots/confusion_matrix.png",
     },
     "petr4": {"plots/forecast.png", "plots/components.png", "plots/residuals.png"},
+    "wine": {
+        "configuration.json",
+        "onnx_model/wine.onnx",
+        "onnx_model/parity.json",
+        "feature_importance.json",
+        "plots/feature_importance.png",
+        "plots/confusion_matrix.png",
+    },
+    "digits": {"configuration.json", "onnx_model/digits.onnx", "plots/confusion_matrix.png"},
+    "iris_logistic": {"configuration.json", "confusion_matrix.json", "classification_report.txt"},
+    "diabetes": {"configuration.json", "onnx_model/parity.json", "plots/predictions.png"},
 }
 EVERYWHERE = {"dependencies.json", "hardware.json", "evaluation.json", "model/MLmodel"}
 
