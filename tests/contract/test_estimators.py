@@ -117,6 +117,15 @@ def test_every_parameter_reaches_its_estimator() -> None:
         assert made.get("random_state", 11) == 11
 
 
+def test_scaling_comes_before_the_estimator_and_only_where_it_is_asked_for() -> None:
+    """A pipeline of two steps, whose last one is the estimator."""
+    ridge = ESTIMATORS["Ridge"]
+    scaled = ridge.make({"alpha": 2.0}, seed=1, scale=True)
+    assert [type(step).__name__ for _, step in scaled.steps] == ["StandardScaler", "Ridge"]
+    assert scaled[-1].alpha == 2.0
+    assert type(ridge.make({}, seed=1)).__name__ == "Ridge"
+
+
 @pytest.mark.parametrize("name", ["diabetes", "wine"])
 def test_the_same_seed_learns_the_same_and_another_does_not_move_the_holdout(
     name: str, tmp_path: Path

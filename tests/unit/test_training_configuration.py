@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from registry.errors import SettingsError, UnknownName, UsageError
@@ -193,6 +194,16 @@ def test_a_configured_workload_says_what_its_file_says(tmp_path: Path) -> None:
     rent = configured(read(written(tmp_path, RENT, "rent.toml")), where="rent.toml").about
     assert (rent.primary, rent.greater_is_better) == ("mae", False)
     assert [field.kind for field in rent.fields] == ["number", "number"]
+
+
+def test_a_large_holdout_is_asked_in_requests_that_a_server_takes(tmp_path: Path) -> None:
+    """Each row once, in order."""
+    churn = configured(read(written(tmp_path, CHURN)), where="churn.toml")
+    frame = pd.DataFrame({"age": range(2300), "calls": 0, "left": 1})
+    asked = [request["dataframe_split"]["data"] for request in churn.requests(frame)]
+    assert [len(rows) for rows in asked] == [1000, 1000, 300]
+    assert max(map(len, asked)) <= Settings().max_rows
+    assert [row[0] for rows in asked for row in rows] == [*range(2300)]
 
 
 def test_what_a_file_sets_can_be_changed_and_nothing_else(tmp_path: Path) -> None:
