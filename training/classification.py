@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from registry.errors import StepFailed
 from training import onnx_model, plots
 from training.onnx_model import TOLERANCE
 from training.tabular import Proof, Tabular, write
@@ -50,20 +51,34 @@ class Classification(Tabular):
         plots.confusion(matrix, names, folder / "plots" / "confusion_matrix.png")
 
     def export(self, model: Any, material: Material, graph: Path) -> Proof:
-        """Equal labels, probabilities within 1e-5."""
+        """Equal labels but in ties, probabilities within 1e-5."""
         rows = material.holdout[[*self.recipe.features]]
+        probabilities = model.predict_proba(rows)
         onnx_model.convert(model, graph, features=len(self.recipe.features))
         worst = onnx_model.check_parity(
             graph,
             rows.to_numpy(),
             label=model.predict(rows),
-            probabilities=model.predict_proba(rows),
+            probabilities=probabilities,
         )
         return Proof(
-            shown={"labels": "equal", "probabilities_max_difference": worst},
+            shown={
+                "labels": "equal but in ties",
+                "ties": int(onnx_model.tied(probabilities).sum()),
+                "probabilities_max_difference": worst,
+            },
             rtol=TOLERANCE,
             atol=TOLERANCE,
         )
+
+    def decided(self, model: Any, holdout: pd.DataFrame) -> pd.DataFrame:
+        """The rows that are no ties; raises StepFailed if there is none."""
+        ties = onnx_model.tied(model.predict_proba(holdout[[*self.recipe.features]]))
+        if ties.all():
+            raise StepFailed(
+                "every held-out row is a tie: the model finds two classes equally probable for each"
+            )
+        return holdout[~ties]
 
     def outputs(self, model: Any) -> list[dict[str, Any]]:
         """Which class a number means, and how many probabilities there are."""

@@ -28,9 +28,9 @@ _LARGEST = 1e9
 class Estimator:
     """One of them. `trusted` names the types of its saved form that skops has to be told about.
 
-    `seeded` says whether it draws lots, and so takes the run's seed; `scalable`, whether columns may
-    be scaled before it. Those of trees must not: data is full of values that lie exactly on a
-    threshold, half way between two others; scaled in float32 they fall to the other side of it.
+    `seeded` says whether it draws lots, and so takes the run's seed; `scalable`, whether columns
+    may be scaled for it. Not for trees: data is full of values that lie exactly on a threshold,
+    half way between two others; scaled in float32 they fall to the other side of it.
     """
 
     name: str

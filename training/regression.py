@@ -46,6 +46,10 @@ class Regression(Tabular):
             atol=TOLERANCE * spread,
         )
 
+    def decided(self, model: Any, holdout: pd.DataFrame) -> pd.DataFrame:  # noqa: ARG002 - as above
+        """All rows."""
+        return holdout
+
     def outputs(self, model: Any) -> list[dict[str, Any]]:  # noqa: ARG002 - the signature
         """The target, by its name."""
         return [{"name": "predictions", "type": "float", "meaning": self.recipe.target}]

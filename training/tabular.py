@@ -197,10 +197,8 @@ class Tabular(ABC):
         copy.parent.mkdir(parents=True, exist_ok=True)
         copy.write_bytes(graph.read_bytes())
         write(copy.with_name("parity.json"), {"rows": len(rows), **proof.shown})
-        requests = [
-            *self.requests(material.holdout.head(1)),
-            *self.requests(material.holdout.head(_GOLDEN_ROWS)),
-        ]
+        golden = self.decided(model, material.holdout).head(_GOLDEN_ROWS)
+        requests = [*self.requests(golden.head(1)), *self.requests(golden)]
         examples = [
             {"request": asked, "response": answer}
             for asked, answer in zip(requests, self.answer(model, requests), strict=True)
@@ -238,6 +236,10 @@ class Tabular(ABC):
     @abstractmethod
     def export(self, model: Any, material: Material, graph: Path) -> Proof:
         """Write the graph; raises StepFailed unless it agrees with the model on the hold-out."""
+
+    @abstractmethod
+    def decided(self, model: Any, holdout: pd.DataFrame) -> pd.DataFrame:
+        """The rows whose answer no rounding can change: what golden examples are made of."""
 
     @abstractmethod
     def outputs(self, model: Any) -> list[dict[str, Any]]:

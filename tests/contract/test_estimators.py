@@ -102,7 +102,7 @@ def test_ten_classes_agree_too(tmp_path: Path) -> None:
         setting = {"n_estimators": 5} if name != "LogisticRegression" else {"max_iter": 50}
         scale = ESTIMATORS[name].scalable
         workload = _workload(name, "digits", parameters=setting, scale=scale)
-        assert _proven(workload, "digits", setting, tmp_path)["labels"] == "equal"
+        assert _proven(workload, "digits", setting, tmp_path)["probabilities_max_difference"] < 1e-5
 
 
 def test_every_parameter_reaches_its_estimator() -> None:
@@ -151,6 +151,53 @@ def test_a_scaled_tree_would_not_agree_and_is_refused_before_it_is_trained(tmp_p
     scaled = Classification(dataclasses.replace(allowed.recipe, scale=True))
     with pytest.raises(StepFailed, match="probabilities differ"):
         _proven(scaled, "wine", {}, tmp_path)
+
+
+def test_a_tie_is_decided_by_rounding_and_is_no_golden_example(tmp_path: Path) -> None:
+    """25 of 50 trees for each class: scikit-learn says 0, the graph 1, and both are right."""
+    random = np.random.default_rng(1)
+    frame = pd.DataFrame(
+        {"calls": random.integers(0, 30, 1500), "age": random.integers(18, 90, 1500)}
+    )
+    frame["target"] = (frame["calls"] + random.normal(0, 9, 1500) > 15).astype(int)
+    content = {
+        "name": "ties",
+        "estimator": "RandomForestClassifier",
+        "metrics": ["f1"],
+        "parameters": {"n_estimators": 50},
+        "data": {"features": ["calls", "age"], "target": "target", "classes": ["no", "yes"]},
+    }
+    workload = configured(content, where="ties.toml")
+    parts = workload.split(frame, HALF, seed=3)
+    model = workload.fit(parts.train, {"n_estimators": 50}, seed=3)
+    graph, rows = tmp_path / "model.onnx", parts.holdout[["calls", "age"]]
+    shown = workload.export(model, _material(parts, tmp_path), graph).shown
+    got, probabilities = onnx_model.run(graph, rows.to_numpy())
+    differ = got != model.predict(rows)
+    ties = onnx_model.tied(model.predict_proba(rows))
+    assert differ.any(), "no tie fell otherwise: this test would prove nothing"
+    assert not (differ & ~ties).any()
+    assert shown["ties"] == ties.sum()
+    assert not set(workload.decided(model, parts.holdout).index) & set(rows.index[ties])
+    assert len(workload.decided(model, parts.holdout)) == (~ties).sum()
+    other = np.where(ties, got, 1 - got)
+    with pytest.raises(StepFailed, match="expected label"):
+        onnx_model.check_parity(graph, rows.to_numpy(), label=other, probabilities=probabilities)
+
+
+def test_a_model_that_never_decides_is_refused(tmp_path: Path) -> None:
+    """Two classes that no column tells apart."""
+    frame = pd.DataFrame({"x": [1.0] * 60, "target": [0, 1] * 30})
+    content = {
+        "name": "coin",
+        "estimator": "LogisticRegression",
+        "metrics": ["f1"],
+        "data": {"features": ["x"], "target": "target", "classes": ["heads", "tails"]},
+    }
+    workload = configured(content, where="coin.toml")
+    model = workload.fit(frame, HALF, seed=1)
+    with pytest.raises(StepFailed, match="every held-out row is a tie"):
+        workload.decided(model, frame)
 
 
 @pytest.fixture
