@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from benchmarks import history
+from benchmarks import history, processors
 from benchmarks.checker import violations
 from benchmarks.driver import Driver
 from benchmarks.history import Rows
@@ -62,10 +63,21 @@ def run(
     rate: float | None,
     tell: Callable[[int, int], None],
 ) -> Run:
-    """One server, so many swaps; `rate` None is 0.7 of what the server can do at most."""
-    driver = Driver(home, versions)
+    """One server, so many swaps.
+
+    `rate` None is 0.7 of what one worker on a processor of its own can do, with the load on
+    another: what the load takes there, no load of a version could have had.
+    """
+    driver = Driver(home, versions, environ={} if rate else {"BATON_WORKERS": "1"})
     driver.to(1)
-    with driver.serving():
+    with ExitStack() as stack:
+        if rate:
+            stack.enter_context(driver.serving())
+        else:
+            of_server, of_load = processors.apart()
+            with processors.on(of_server):
+                stack.enter_context(driver.serving())
+            stack.enter_context(processors.on(of_load))
         settle = 0.0 if rate else _FULL_SETTLE_SECONDS
         rate = rate or _FULL_SHARE * capacity(driver, home)
         load = driver.load(rate, home / "history.bin")

@@ -70,7 +70,9 @@ class Driver:
 
     def load(self, rate: float, record: Path) -> Load:
         """A load on the model, spread over the workers."""
-        return Load(self.node.port, f"/models/{self.model}/predict", rate, record)
+        workers = int(self.node.environ["BATON_WORKERS"])
+        path = f"/models/{self.model}/predict"
+        return Load(self.node.port, path, rate, record, workers=workers)
 
     def to(
         self,

@@ -105,8 +105,9 @@ def burning(bench: Bench, *, full: bool) -> Section:
     ]
     if full:
         notes.append(
-            "full: 0.7 of what 16 connections that are always busy get, measured each run; 20 s "
-            "more between swaps, to catch up with what came late"
+            "full: 0.7 of what 16 connections that are always busy get of one worker on a "
+            "processor of its own, with the load on another; measured each run; 20 s more between "
+            "swaps, to catch up with what came late"
         )
     return _around(bench, name, rows, runs, *notes)
 

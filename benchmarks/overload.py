@@ -6,6 +6,9 @@ Once with a model that is answered on the event loop (about 1 ms a request), onc
 to the threads (about 10 ms). Capacity is what 16 always busy connections get, before and after. In
 between, in open loop: half of it, all of it, half, five times as much, half again. Health is asked
 all the while.
+
+One worker, on a processor of its own, with the load on another: what the load takes is not the
+server's to give.
 """
 
 from __future__ import annotations
@@ -15,15 +18,14 @@ import json
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import heavy, open_loop, results
+from benchmarks import heavy, open_loop, processors, results
 from benchmarks.front import wrk
-from benchmarks.front.wrk import Load
 from benchmarks.health import Health
 from benchmarks.node import CommandFailed, Node
 from benchmarks.open_loop import Order, Phase, Sent
@@ -35,6 +37,7 @@ _MODEL_SECONDS: Mapping[str, float] = {"loop": 0.001, "crew": 0.010}
 _OPEN: Mapping[str, int] = {"loop": 1000, "crew": 256}  # connections
 _TIMES = 5
 _CLOSED = 16
+_WORKERS = 1
 _CLOSED_SECONDS = 5
 _SAMPLES = 64
 _READY_SECONDS = 60.0
@@ -48,7 +51,7 @@ class Run:
 
     path: str
     products: int
-    closed: Sequence[Load]
+    capacity: Sequence[float]
     sent: Sent
     phases: Sequence[Phase]
     health: Health
@@ -65,10 +68,9 @@ class Run:
         def row(what: str, *values: float, unit: str = "", goal: float | None = None) -> Row:
             return Row.of(f"{self.path}: {what}", values, unit=unit, goal=goal)
 
-        capacity = [load.per_second for load in self.closed]
-        kept = [over.goodput / one for one in capacity]
+        kept = [over.goodput / one for one in self.capacity]
         return [
-            row("capacity", *capacity, unit="/s"),
+            row("capacity", *self.capacity, unit="/s"),
             row("sent under overload", len(over.rows) / seconds, unit="/s"),
             Row.of(f"{self.path}: goodput ÷ capacity", kept, unit="", goal=0.9, at_least=True),
             row("p99 at capacity", full.latency_ms(0.99), unit="ms"),
@@ -97,8 +99,7 @@ class Run:
         return [
             (
                 f"{self.path}: a chain of {self.products} products of 128 × 128 matrices, about "
-                f"{_MODEL_SECONDS[self.path] * 1000:g} ms of CPU; p99 of the closed loop "
-                f"{', '.join(f'{load.p99_ms:.1f}' for load in self.closed)} ms (before, after)"
+                f"{_MODEL_SECONDS[self.path] * 1000:g} ms of CPU"
             ),
             (
                 f"{self.path}: at capacity, {len(full.shed):,} of {len(full.rows):,} were shed and "
@@ -108,12 +109,11 @@ class Run:
             (
                 f"{self.path}: {len(over.rows):,} sent in {over.seconds:g} s, "
                 f"{len(over.accepted):,} accepted, {len(over.shed):,} shed, refusals at most "
-                f"{over.shed_ms(1.0):.0f} ms, {over.given_up:,} found no connection free; "
-                f"connections by worker {list(self.sent.connections)}"
+                f"{over.shed_ms(1.0):.0f} ms, {over.given_up:,} found no connection free"
             ),
             (
-                f"{self.path}: the load took {self.sent.cpu_seconds / whole:.2f} of this machine's "
-                f"processors, on average of {whole:g} s; {self.health.note()}"
+                f"{self.path}: the load took {self.sent.cpu_seconds / whole:.2f} of its processor, "
+                f"on average of {whole:g} s; {self.health.note()}"
             ),
         ]
 
@@ -123,7 +123,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.overload", description=__doc__)
     parser.add_argument("--path", choices=[*_MODEL_SECONDS], action="append")
     parser.add_argument("--seconds", type=float, default=30.0, help="of overload")
-    parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--page", type=Path, default=results.PAGE)
     given = parser.parse_args(arguments)
     console = Console()
@@ -134,16 +133,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     for path in given.path or _MODEL_SECONDS:
         console.print(f"… {path}")
         with tempfile.TemporaryDirectory(prefix="baton-overload-") as scratch:
-            runs.append(_run(path, Path(scratch), given.seconds, given.workers))
+            runs.append(_run(path, Path(scratch), given.seconds))
     words = ["python -m benchmarks.overload", *(sys.argv[1:] if arguments is None else arguments)]
     notes = [
         (
-            f"{given.workers} workers; accepted and shed are told apart by status; "
-            "latency from when a request was due, until a refusal from when it was sent"
-        ),
-        (
-            "the load runs on the server's own processors, at real-time priority: what it takes "
-            "is missing from the goodput"
+            "one worker on a processor of its own, the load on another; accepted and shed are told "
+            "apart by status; latency from when a request was due, until a refusal from when it "
+            "was sent"
         ),
         *(note for run in runs for note in run.notes()),
     ]
@@ -154,30 +150,28 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _run(path: str, home: Path, seconds: float, workers: int) -> Run:
+def _run(path: str, home: Path, seconds: float) -> Run:
     """Start a server, find its capacity, send the phases."""
+    of_server, of_load = processors.apart()
     products = heavy.make(home / "heavy", seconds=_MODEL_SECONDS[path])
-    environ = {"BATON_BUNDLE": str(home / "heavy"), "BATON_WORKERS": str(workers)}
-    node = Node(home / "node", environ=environ)
+    node = Node(
+        home / "node", environ={"BATON_BUNDLE": str(home / "heavy"), "BATON_WORKERS": str(_WORKERS)}
+    )
     bodies = home / "bodies.txt"
     lines = (json.dumps({"instances": [[float(n)]]}) for n in range(_SAMPLES))
     bodies.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    with node.serving(log=home / "server.log") as server:
+    with ExitStack() as stack:
+        with processors.on(of_server):
+            server = stack.enter_context(node.serving(log=home / "server.log"))
+        stack.enter_context(processors.on(of_load))
         node.ready(seconds=_READY_SECONDS)
         if (got := node.call("/predict", {"instances": [[7.0]]})["predictions"]) != [[7.0]]:
             raise CommandFailed(f"expected [[7.0]], got {got}")
         settle(server.pid)
         url = node.url("/predict")
-        closed = partial(wrk.load, url, server.pid, bodies, connections=_CLOSED)
         wrk.warm(url, bodies, connections=_CLOSED)
-        loads = [closed(seconds=_CLOSED_SECONDS)]
-        capacity = loads[0].per_second
-        steady = min(_STEADY_SECONDS, seconds)
-        rates = (0.5, 1.0, 0.5, _TIMES, 0.5)
-        lengths = (steady, steady, steady, seconds, steady)
-        phases = [
-            Phase(rate * capacity, length) for rate, length in zip(rates, lengths, strict=True)
-        ]
+        capacity = [wrk.rate(url, bodies, connections=_CLOSED, seconds=_CLOSED_SECONDS)]
+        phases = _phases(capacity[0], seconds)
         with Health(node.port) as health:
             sent = open_loop.run(
                 Order(
@@ -185,13 +179,21 @@ def _run(path: str, home: Path, seconds: float, workers: int) -> Run:
                     path="/predict",
                     bodies=str(bodies),
                     connections=_OPEN[path],
-                    workers=workers,
+                    workers=_WORKERS,
                     phases=phases,
                     record=str(home / "overload.bin"),
                 )
             )
-        loads.append(closed(seconds=_CLOSED_SECONDS))
-    return Run(path, products, loads, sent, phases, health)
+        capacity.append(wrk.rate(url, bodies, connections=_CLOSED, seconds=_CLOSED_SECONDS))
+    return Run(path, products, capacity, sent, phases, health)
+
+
+def _phases(capacity: float, seconds: float) -> Sequence[Phase]:
+    """See the module."""
+    steady = min(_STEADY_SECONDS, seconds)
+    rates = (0.5, 1.0, 0.5, _TIMES, 0.5)
+    lengths = (steady, steady, steady, seconds, steady)
+    return [Phase(rate * capacity, length) for rate, length in zip(rates, lengths, strict=True)]
 
 
 if __name__ == "__main__":

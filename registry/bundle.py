@@ -177,6 +177,12 @@ class Bundle:
             batching=_batching(own, engine, params),
         )
 
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """The classes it names in its schema; empty if it names none."""
+        named = self.schema.get("labels")
+        return tuple(map(str, named)) if isinstance(named, list) else ()
+
     def missing(self) -> tuple[str, ...]:
         """Files a complete bundle of Baton's own would have and this one has not."""
         if not (self.root / FOLDER).is_dir():

@@ -8,13 +8,15 @@ Comparisons without anything to compare with are *skipped*, never *passed*.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
+from registry import params
 from registry.bundle import Bundle
 from registry.evaluation import Evaluation
+from registry.params import Param
 from registry.policy import MetricRule, Policy
 from registry.signature import Signature
 from registry.trial import TrialReport
@@ -76,6 +78,8 @@ class Current:
     version: int
     digest: str
     signature: Signature | None = None
+    params: Sequence[Param] = ()
+    labels: Sequence[str] = ()
     evaluation: Evaluation | None = None
 
 
@@ -128,14 +132,22 @@ def latency(candidate: Candidate, _current: Current | None, policy: Policy) -> I
 def signature(
     candidate: Candidate, current: Current | None, _policy: Policy
 ) -> Iterator[GateResult]:
-    """Requests that Production takes today are taken by it as well."""
+    """Requests that Production takes today are taken by it as well, and no class is lost."""
     expected = "takes what Production takes"
-    mine, theirs = candidate.signature, current.signature if current else None
-    if mine is None or theirs is None:
-        got = "nothing in Production" if current is None else "no signature on one side"
-        yield GateResult("signature", Status.SKIPPED, expected, got)
+    if current is None:
+        yield GateResult("signature", Status.SKIPPED, expected, "nothing in Production")
         return
-    reasons = mine.compatible_with(theirs)
+    reasons: list[str] = []
+    if bundle := candidate.bundle:
+        reasons += params.changes(bundle.params, current.params)
+        lost = sorted(set(current.labels) - set(bundle.labels))
+        reasons += [f"no longer knows the class {label!r}" for label in lost]
+    mine, theirs = candidate.signature, current.signature
+    if mine is not None and theirs is not None:
+        reasons += mine.compatible_with(theirs)
+    elif not reasons:
+        yield GateResult("signature", Status.SKIPPED, expected, "no signature on one side")
+        return
     yield _result("signature", not reasons, expected, "; ".join(reasons) or "compatible")
 
 

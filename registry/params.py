@@ -46,6 +46,19 @@ def from_mlmodel(text: str | None) -> tuple[Param, ...]:
         raise BundleInvalid(f"MLmodel: its params cannot be read: {error!r}") from error
 
 
+def changes(mine: Sequence[Param], theirs: Sequence[Param]) -> list[str]:
+    """Why requests that say `theirs` would not be taken with `mine`; empty if they are."""
+    named = {param.name: param for param in mine}
+    reasons = []
+    for old in theirs:
+        new = named.get(old.name)
+        if new is None:
+            reasons.append(f"param {old.name!r} is gone")
+        elif (was := _written(old)) != (now := _written(new)) and not _takes(new, old):
+            reasons.append(f"param {old.name!r} was {was} and is {now}")
+    return reasons
+
+
 class Given:
     """The params that one model takes, as its engine takes them: one input of that name each."""
 
@@ -70,6 +83,14 @@ class Given:
             param.name: _array(param.checked(given.get(param.name, param.default)), param, tensor)
             for param, tensor in self._taken
         }
+
+
+def _written(param: Param) -> str:
+    return f"a list of {param.type}" if param.many else param.type
+
+
+def _takes(new: Param, old: Param) -> bool:
+    return new.many == old.many and Column("", new.type).takes_all_of(Column("", old.type))
 
 
 def _array(value: Any, param: Param, tensor: Tensor) -> Array:

@@ -245,4 +245,10 @@ def _current(ports: Ports, head: Entry | None) -> Current | None:
             bundle = Bundle.open(Path(scratch), kind=route.manifest.kind)
         except (BundleInvalid, UnknownName):
             return bare
-        return dataclasses.replace(bare, signature=bundle.signature, evaluation=bundle.evaluation)
+        return dataclasses.replace(
+            bare,
+            signature=bundle.signature,
+            params=bundle.params,
+            labels=bundle.labels,
+            evaluation=bundle.evaluation,
+        )

@@ -59,6 +59,7 @@ class Registrar:
         self._full_at_ms = 0
         self._told: dict[str, tuple[object, ...]] = {}
         self._left: set[int] = set()
+        self._said = ""
 
     def step(self) -> None:
         """Heed the nodes, project what is pending, then adopt what was changed by hand."""
@@ -75,19 +76,15 @@ class Registrar:
 
     def run(self, lease: Lease, bell: Bell, stop: threading.Event, *, poll_seconds: float) -> None:
         """Step at every poll and knock while `lease`, which fences the ports, can be had."""
-        waits = False
         while not stop.is_set():
             try:
                 if lease.acquire():
-                    waits = False
-                    _log.info("this registrar holds the lease")
                     with lease.kept():
                         self._work(lease, bell, stop, poll_seconds)
-                elif not waits:
-                    waits = True
-                    _log.info("another registrar holds the lease; waiting for its silence")
+                else:
+                    self._say(logging.INFO, "another registrar holds the lease; waiting for it")
             except (Unreachable, StepFailed, LeaseLost) as error:
-                _log.warning("registrar cannot work: %s", error)
+                self._say(logging.WARNING, f"registrar cannot work: {error}")
             bell.wait(min(poll_seconds, _ASK_SECONDS))
 
     def _work(self, lease: Lease, bell: Bell, stop: threading.Event, poll_seconds: float) -> None:
@@ -95,7 +92,14 @@ class Registrar:
         while not stop.is_set():
             lease.check()
             self.step()
+            self._say(logging.INFO, "this registrar holds the lease")
             bell.wait(poll_seconds)
+
+    def _say(self, level: int, what: str) -> None:
+        """Log how it is, once: as long as a registry is away, nothing changes twice a second."""
+        if what != self._said:
+            self._said = what
+            _log.log(level, "%s", what)
 
     def _heed(self, heads: Iterable[Entry]) -> None:
         """Leave a head that every live node refuses; of one that some refuse, tell."""

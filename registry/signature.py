@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any, Self
 
 import numpy as np
@@ -95,6 +96,10 @@ class Column:
             raise SignatureMismatch(field, expected=self.type, got="a number beyond its range")
         return array
 
+    def takes_all_of(self, other: Column) -> bool:
+        """Whether each value of the other's type is one of this type too."""
+        return self.type == other.type or self.type in _WIDER.get(other.type, ())
+
     def missing(self, rows: int) -> Array:
         """The array of an optional column that did not come."""
         if self.required or self.type not in _MISSING:
@@ -130,8 +135,12 @@ class Tensor:
         if not types <= _TENSOR_TAKES.get(wanted.kind, frozenset()):
             names = " and ".join(sorted(_NAMES.get(found, "object") for found in types))
             raise SignatureMismatch(field, expected=str(self), got=f"values of {names}")
+        told = wanted.kind in "OU"  # texts: with a type, rows of unlike length would be texts too
         try:
-            raw = np.array(value)
+            with np.errstate(over="ignore"):
+                raw: Array = np.array(value, None if told else wanted)
+        except OverflowError as error:
+            raise _beyond(field, wanted) from error
         except ValueError as error:
             raise SignatureMismatch(
                 field, expected=str(self), got="rows of unlike length"
@@ -140,7 +149,9 @@ class Tensor:
             want not in (-1, have) for want, have in zip(self.shape, raw.shape, strict=True)
         ):
             raise SignatureMismatch(field, expected=str(self), got=f"shape {list(raw.shape)}")
-        return narrowed(raw, wanted, field=lambda _: field)
+        if wanted.kind == "f" and np.isinf(raw).any():
+            raise _beyond(field, wanted)
+        return raw.astype(wanted, copy=False)
 
     def __str__(self) -> str:
         """As people write it: `float32[-1, 4]`."""
@@ -223,19 +234,21 @@ def narrowed(array: Array, dtype: Any, *, field: Callable[[Sequence[int]], str])
         lost = np.isinf(out) if wanted.kind == "f" else out != array
         if not lost.any():
             return out
-    where = field(np.argwhere(lost)[0].tolist())
-    raise SignatureMismatch(where, expected=wanted.name, got="a number beyond its range")
+    raise _beyond(field(np.argwhere(lost)[0].tolist()), wanted)
+
+
+def _beyond(field: str, wanted: np.dtype[Any]) -> SignatureMismatch:
+    return SignatureMismatch(field, expected=wanted.name, got="a number beyond its range")
 
 
 def _leaf_types(value: object) -> set[type]:
     """The types of what stands in nested lists."""
-    if not isinstance(value, list):
-        return {type(value)}
-    types = set(map(type, value))
-    if list in types:
-        types.discard(list)
-        types.update(*(_leaf_types(inner) for inner in value))
-    return types
+    found: set[type] = set()
+    level: list[Any] = [value]
+    while list in (types := set(map(type, level))):
+        found |= types - {list}
+        level = list(chain.from_iterable(one for one in level if type(one) is list))
+    return found | types
 
 
 def _column(spec: Mapping[str, Any]) -> Column:
@@ -263,7 +276,7 @@ def _column_changes(candidate: Sequence[Column], current: Sequence[Column]) -> l
     reasons += [f"column {n!r} is newly required" for n in new if n not in old and new[n].required]
     for name in old.keys() & new.keys():
         before, after = old[name], new[name]
-        if before.type != after.type and after.type not in _WIDER.get(before.type, ()):
+        if not after.takes_all_of(before):
             reasons.append(f"column {name!r} was {before.type} and is {after.type}")
         if after.required and not before.required:
             reasons.append(f"column {name!r} was optional and is required")

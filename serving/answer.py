@@ -118,6 +118,8 @@ class Answerer:
             before = servable.engine_seconds
             result = servable.predict(question.body(servable))
             tally.predicted(len(result["predictions"]), servable.engine_seconds - before)
+            if rows := servable.take_led_rows():
+                tally.joined(rows)
         answered = Answered(
             model=assignment.model,
             version=str(assignment.version),

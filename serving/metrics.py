@@ -29,6 +29,7 @@ from registry.errors import BatonError
 _log = logging.getLogger(__name__)
 MULTIPROCESS_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
 _SECONDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
+_ROWS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 # No version: a thousand swaps would leave a thousand series, in memory and in every scrape.
 _MODEL = ("model",)
 
@@ -43,6 +44,12 @@ _ENGINE_SECONDS = Histogram(
 )
 _PREDICTIONS = Counter("baton_predictions_total", "Predictions made (rows or steps).", _MODEL)
 _ERRORS = Counter("baton_errors_total", "Requests refused, by what was wrong.", (*_MODEL, "error"))
+_JOINT_ROWS = Histogram(
+    "baton_joint_rows",
+    "Rows of one call of a version that declares joint calls.",
+    _MODEL,
+    buckets=_ROWS,
+)
 _CREW = ("crew",)
 IN_FLIGHT = Gauge(
     "baton_in_flight",
@@ -123,6 +130,10 @@ class Tally:
         """What the model did for it."""
         self._predictions.inc(rows)
         self._engine.observe(engine_seconds)
+
+    def joined(self, rows: int) -> None:
+        """One call for all that waited."""
+        _JOINT_ROWS.labels(self._model).observe(rows)
 
     def refused(self, error: BaseException) -> None:
         """What was wrong: one of our errors by its name, or `internal`."""

@@ -73,6 +73,10 @@ class Servable:
         """Whether requests of several threads share calls of its engine."""
         return self._batched is not None
 
+    def take_led_rows(self) -> int:
+        """Rows of the last joint call that this thread led; told once, else 0."""
+        return self._batched.take_led_rows() if self._batched else 0
+
     @property
     def signature(self) -> Signature | None:
         """What it takes, if columns or tensors say it."""

@@ -11,7 +11,6 @@ its share of the processors is the same for all. Nothing is measured that answer
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 import tempfile
 import time
@@ -21,44 +20,18 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import open_loop, results
+from benchmarks import results
 from benchmarks.front import lineup, models, wrk
+from benchmarks.front.alone import Alone
 from benchmarks.front.contender import Contender, Running
 from benchmarks.front.measured import MANY, Measured, Memory, all_ratios
 from benchmarks.node import ROOT, CommandFailed, Node
-from benchmarks.open_loop import Order, Phase
-from benchmarks.phases import Seen
 from benchmarks.processes import descendants, proportional_mb
 from benchmarks.results import Row, Section
 
 _MODELS = ("iris", "forecast", "lstm")
-_ROWS = 1000
-_ROWS_CONNECTIONS = 4
-_OPEN_CONNECTIONS = 32
-_WORKERS = 2
+_NODE = "node"
 _FIRST = ("iris", lineup.OURS)
-
-
-@dataclass
-class Alone:
-    """What is measured of this server alone, by round."""
-
-    half_p99_ms: list[float] = field(default_factory=list)
-    half_rates: list[float] = field(default_factory=list)
-    thousands_a_core: list[float] = field(default_factory=list)
-
-    def rows(self) -> list[Row]:
-        """With their goals."""
-        return [
-            Row.of("iris: baton, p99 at half of capacity", self.half_p99_ms, goal=3.0),
-            Row.of(
-                f"iris: baton, {_ROWS:,} rows in one request",
-                self.thousands_a_core,
-                unit="thousand rows/s a core",
-                goal=200,
-                at_least=True,
-            ),
-        ]
 
 
 @dataclass
@@ -126,8 +99,16 @@ def _rounds(
                 with one.running(scratch) as server:
                     _measure(one, server, into, seconds, scratch)
                     if one.key == _FIRST:
-                        rate = into.rates(MANY)[-1] / 2
-                        _measure_alone(one, server, found.alone, rate, seconds, scratch)
+                        found.alone.measure(
+                            one,
+                            server,
+                            capacity=into.rates(MANY)[-1],
+                            seconds=seconds,
+                            home=scratch,
+                        )
+                if one.key == _FIRST:
+                    single = lineup.single(one, scratch / _NODE)
+                    found.alone.measure_apart(single, seconds=seconds, home=scratch)
             except CommandFailed as error:
                 if one.name == lineup.OURS:
                     raise
@@ -141,7 +122,7 @@ def _rounds(
 def _made(only: Sequence[str], home: Path, console: Console) -> list[Contender]:
     """The models that are asked for, and who serves them."""
     found: list[Contender] = []
-    node = Node(home / "node")
+    node = Node(home / _NODE)
     if "iris" in only:
         console.print("… training iris")
         found += lineup.on_iris(models.iris(node, home), node.home)
@@ -171,36 +152,6 @@ def _measure(
         into.loads.setdefault(1, []).append(one)
 
 
-def _measure_alone(
-    contender: Contender,
-    server: Running,
-    into: Alone,
-    rate: float,
-    seconds: int,
-    scratch: Path,
-) -> None:
-    """The p99 of an open loop at `rate`, and requests of a thousand rows."""
-    phases = [Phase(rate, 1), Phase(rate, seconds)]
-    sent = open_loop.run(
-        Order(
-            port=server.port,
-            path=contender.path,
-            bodies=str(contender.bodies(scratch)),
-            connections=_OPEN_CONNECTIONS,
-            workers=_WORKERS,
-            phases=phases,
-            record=str(scratch / "half.bin"),
-        )
-    )
-    into.half_p99_ms.append(Seen.of(sent.rows, 1, phases, sent.begun).latency_ms(0.99))
-    into.half_rates.append(rate)
-    rows = [contender.model.samples[n % len(contender.model.samples)] for n in range(_ROWS)]
-    bodies = scratch / "rows.txt"
-    bodies.write_text(json.dumps({"instances": rows}) + "\n", encoding="utf-8")
-    many = wrk.load(server.url, server.pid, bodies, connections=_ROWS_CONNECTIONS, seconds=seconds)
-    into.thousands_a_core.append(_ROWS / many.cpu_ms)
-
-
 def _tell(say: Callable[[str], None], measured: Measured) -> None:
     for connections, loads in measured.loads.items():
         load = loads[-1]
@@ -212,7 +163,7 @@ def _tell(say: Callable[[str], None], measured: Measured) -> None:
 
 def _said(found: Found) -> tuple[list[Row], list[str]]:
     """Ratios first, then what they are made of."""
-    rows, alone = all_ratios(found.measured, lineup.OURS), found.alone
+    rows = all_ratios(found.measured, lineup.OURS) + found.alone.rows()
     notes = [
         (
             "two workers each, alone on the machine; ratios within a round, medians of the rounds; "
@@ -223,10 +174,7 @@ def _said(found: Found) -> tuple[list[Row], list[str]]:
             "spent most CPU; CPU a request: all processes of a server"
         ),
     ]
-    if alone.half_p99_ms:
-        rows += alone.rows()
-        rates = ", ".join(f"{rate:,.0f}" for rate in alone.half_rates)
-        notes.append(f"half of capacity: open loop at {rates} requests/s, from when each was due")
+    notes += found.alone.notes()
     notes += [f"**not measured**: {why}" for why in found.failed]
     for one in found.measured.values():
         rows += one.rows()

@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -109,6 +110,11 @@ def on_iris(model: Model, home: Path) -> list[Contender]:
             environment=_FRAMEWORKS,
         ),
     ]
+
+
+def single(ours: Contender, home: Path) -> Contender:
+    """The same server with one worker."""
+    return replace(ours, start=baton({"BATON_MODELS": ours.model.name, "BATON_WORKERS": "1"}, home))
 
 
 def on_forecast(model: Model, home: Path) -> list[Contender]:

@@ -74,6 +74,13 @@ def load(url: str, pid: int, bodies: Path, *, connections: int, seconds: int) ->
     return replace(found, tries=tries)
 
 
+def rate(url: str, bodies: Path, *, connections: int, seconds: int) -> float:
+    """Requests a second, and nothing about the server. Raises CommandFailed as `load` does."""
+    said = read(_wrk(url, bodies, connections, seconds))
+    _let_drain(connections, said.per_second)
+    return said.per_second
+
+
 def warm(url: str, bodies: Path, *, connections: int) -> int:
     """Send, each time for longer, until there are as many answers as connections.
 

@@ -57,6 +57,7 @@ class Batched:
         self._lock = threading.Lock()
         self._is_busy = False
         self._waiting: deque[_Asked] = deque()
+        self._led = threading.local()
 
     def run(self, inputs: Arrays) -> Arrays:
         """As the engine's own; an error is that of this request and of no other."""
@@ -73,6 +74,11 @@ class Batched:
         finally:
             self._go(mine)
         return self._engine.run(inputs) if mine.answer is None else mine.answer
+
+    def take_led_rows(self) -> int:
+        """Rows of the last call that this thread led, for itself and others; told once, else 0."""
+        rows, self._led.rows = getattr(self._led, "rows", 0), 0
+        return rows
 
     def is_row_wise(self, asked: list[Arrays], *, rtol: float, atol: float) -> bool:
         """Whether the engine answers the rows in `asked` alike, together and alone."""
@@ -111,6 +117,7 @@ class Batched:
     def _lead(self, mine: _Asked) -> None:
         """One call for it and what waits; whoever has no answer after it goes alone."""
         batch = self._take(mine)
+        self._led.rows = sum(one.rows for one in batch)
         if len(batch) == 1:
             mine.answer = self._engine.run(mine.inputs)
             return

@@ -7,6 +7,7 @@ import os
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from typing import Final
 
 from registry.errors import Overloaded
 from serving import metrics
@@ -14,6 +15,10 @@ from serving.answer import Answer
 
 Work = Callable[[], Answer]
 Then = Callable[[Answer | Exception, float], None]
+
+# Nobody is let in who would wait longer, unless it is for as long as one answer takes.
+_MOST_SECONDS: Final = 0.5
+_WEIGHT: Final = 0.1
 
 
 class Crew:
@@ -27,11 +32,11 @@ class Crew:
         self._threads = ThreadPoolExecutor(
             threads, thread_name_prefix=name, initializer=os.nice, initargs=(niceness,)
         )
-        self._most_waiting = most_waiting
-        self._at_work, self._most = threads, most_waiting + threads
+        self._at_work, self._most_waiting = threads, most_waiting
         self._queued = metrics.QUEUED.labels(name)
         self._in_flight = metrics.IN_FLIGHT.labels(name)
         self._given = 0
+        self._pace = _Pace()
         self._loop = asyncio.get_event_loop()
 
     def give(self, work: Work, *, until: float, then: Then) -> None:
@@ -40,9 +45,12 @@ class Crew:
         `then` is called on the loop's thread, with the answer or what was raised, and the seconds
         it took. Raises Overloaded if too many wait already.
         """
-        if self._given >= self._most:
+        waiting = self._given - self._at_work
+        if waiting >= self._most_waiting or (
+            waiting >= self._at_work and waiting * self._pace.seconds > _MOST_SECONDS
+        ):
             metrics.SHED.inc()
-            raise Overloaded(f"{self._most_waiting} requests wait already; try again shortly")
+            raise Overloaded(f"{waiting} requests wait already; try again shortly")
         self._count(1)
         self._threads.submit(self._do, work, until, then)
 
@@ -61,6 +69,7 @@ class Crew:
         self._loop.call_soon_threadsafe(self._done, then, result, seconds)
 
     def _done(self, then: Then, result: Answer | Exception, seconds: float) -> None:
+        self._pace.step(is_full=self._given > self._at_work)
         self._count(-1)
         then(result, seconds)
 
@@ -68,6 +77,24 @@ class Crew:
         self._given += more
         self._in_flight.set(min(self._given, self._at_work))
         self._queued.set(max(self._given - self._at_work, 0))
+
+
+class _Pace:
+    """How long it lately was from one answer to the next, while requests waited; 0 if unknown."""
+
+    def __init__(self) -> None:
+        """Nothing is known yet."""
+        self.seconds = 0.0
+        self._seen = 0
+        self._last: float | None = None
+
+    def step(self, *, is_full: bool) -> None:
+        """One more was answered, and if `is_full` another one is begun at once."""
+        now = time.monotonic()
+        if self._last is not None:
+            self._seen += 1
+            self.seconds += (now - self._last - self.seconds) * max(_WEIGHT, 1 / self._seen)
+        self._last = now if is_full else None
 
 
 def too_late() -> Overloaded:

@@ -51,10 +51,18 @@ class V2Question:
     identity: str = ""
     outputs: tuple[Output, ...] = ()
     all_binary: bool = False
+    parameters: Mapping[str, Any] = field(default_factory=dict)
     model: str | None = field(default=None)
 
     def body(self, servable: Servable) -> Mapping[str, Any]:
-        """The kind's own form of these tensors."""
+        """The kind's own form of these tensors; parameters that the model has are its params."""
+        said = {
+            p.name: self.parameters[p.name] for p in servable.params if p.name in self.parameters
+        }
+        form = self._form(servable)
+        return {**form, "params": said} if said else form
+
+    def _form(self, servable: Servable) -> Mapping[str, Any]:
         tensors = self.tensors
         if servable.kind != "image":  # pictures are the only BYTES that are no text
             tensors = {name: texts(name, array) for name, array in tensors.items()}
@@ -128,6 +136,7 @@ class V2:
             _text("id", asked.get("id", "")),
             _outputs(asked.get("outputs", []), binary=all_binary),
             all_binary,
+            parameters,
         )
 
     def refuse(self, problem: Problem) -> tuple[int, Mapping[str, str], bytes]:

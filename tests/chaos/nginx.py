@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from benchmarks.node import free_port
 from tests.missing import ServiceMissing
-from tests.servingfakes.node import free_port
 
 _PATIENCE_SECONDS = 20
 # The same upstream twice, and never out of use: the second try reaches another of its workers.

@@ -22,14 +22,14 @@ import pytest
 from benchmarks import history
 from benchmarks.checker import violations
 from benchmarks.load import Load
-from benchmarks.processes import children, command
+from benchmarks.processes import children, command, descendants
 from benchmarks.versions import Versions, predict
 from registry.errors import LostRace, Unreachable
 from registry.ledger import Entry
 from registry.sql_ledger import SqlLedger
 from tests.chaos.nginx import nginx
 from tests.postgres import Postgres
-from tests.servingfakes.node import Node, alive, descendants
+from tests.servingfakes.node import Node, alive
 
 KILLS = int(os.environ.get("BATON_TEST_KILLS", "10"))
 RATE = 100

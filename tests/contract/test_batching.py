@@ -6,6 +6,7 @@ import http.client
 import json
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from flask import Flask
 
 from registry.bundle import Golden
 from registry.settings import Settings
+from serving import metrics
 from serving.app import create_app
 from serving.engines import batching
 from serving.routes.parts import EXTENSION
@@ -89,6 +91,13 @@ def wrong(answers: list[tuple[int, Any]], expected: list[tuple[int, Any]]) -> li
     ]
 
 
+def counted(series: str) -> float:
+    """Of the version with joint calls, in this process."""
+    lines = metrics.exposition(Path("does-not-exist"))[1].decode().splitlines()
+    said = f'{series}{{model="joint"}} '
+    return sum(float(line.removeprefix(said)) for line in lines if line.startswith(said))
+
+
 def _close(got: Any, expected: Any) -> bool:
     shapes = np.shape(got) == np.shape(expected)
     return shapes and np.allclose(got, expected, rtol=TOLERANCE, atol=TOLERANCE)
@@ -113,6 +122,7 @@ def test_many_clients_share_calls_and_each_gets_its_own_rows_or_error(
     assert sum(sizes) == sum(len(rows_of(n)) for n in range(REQUESTS) if n % 10)
     assert len(sizes) < 0.9 * REQUESTS, "calls were shared"
     assert 3 < max(sizes) <= MOST_ROWS
+    assert counted("baton_joint_rows_sum") > 1.1 * counted("baton_joint_rows_count") > 0
 
 
 def test_that_check_sees_rows_that_went_to_somebody_else(

@@ -19,6 +19,7 @@ from registry.bundle import Manifest
 from registry.errors import BundleInvalid, RequestError
 from serving.engines import _ENGINES
 from serving.kinds import Limits
+from serving.protocols.v2 import V2
 from serving.servable import Servable
 from tests.servingfakes import models, pyfuncs, runners
 from tests.servingfakes.forecast import prophet_folder
@@ -128,6 +129,19 @@ def test_params_reach_a_version_that_is_code(tmp_path: Path) -> None:
     for given, answers in ((None, [5.0, 9.5]), ({}, [5.0, 9.5]), (said, [28.0, 43.0])):
         answer = servable.predict({"instances": [[1.0], [2.5]], "params": given})
         assert answer["predictions"].tolist() == answers
+
+
+def test_params_of_the_open_inference_protocol_are_its_parameters(tmp_path: Path) -> None:
+    params = [{"name": "times", "type": "double", "default": 3.0, "shape": None}]
+    root = pyfuncs.scripted(
+        tmp_path / "v2", "return table['x'].to_numpy() * params['times']", params=params
+    )
+    servable = load(root)
+    x = {"name": "x", "datatype": "FP64", "shape": [2], "data": [1.0, 2.5]}
+    for said, answers in (({}, [3.0, 7.5]), ({"times": 10, "priority": 1}, [10.0, 25.0])):
+        asked = json.dumps({"inputs": [x], "parameters": said}).encode()
+        question = V2().read(asked, {"Content-Type": "application/json"}.get)
+        assert servable.predict(question.body(servable))["predictions"].tolist() == answers
 
 
 def test_it_takes_its_own_synthetic_request_and_warms_up_with_it(sample: Sample) -> None:

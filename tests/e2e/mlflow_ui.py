@@ -5,17 +5,17 @@ Not a client of MLflow: nothing here calls its API. Used by `test_mlflow_ui.py`.
 
 from __future__ import annotations
 
-import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NoReturn
 
 import pytest
 from playwright.sync_api import Browser, Locator, Page, Response, expect, sync_playwright
+
+from tests.missing import ServiceMissing
 
 PATIENCE_SECONDS = 30.0
 _FLAGS = (
@@ -30,17 +30,12 @@ _TOGGLE = "New model registry UI"
 _LOOK_SECONDS = 0.3
 
 
-def missing(what: str, environ: Mapping[str, str] = os.environ) -> NoReturn:
-    """A missing service skips on a laptop and fails in CI."""
-    if environ.get("CI"):
-        pytest.fail(f"CI is set, and {what} is missing", pytrace=False)
-    pytest.skip(f"{what} is missing")
-
-
 @contextmanager
 def chromium() -> Iterator[Browser]:
     """A headless browser, until the block ends."""
-    executable = shutil.which("chromium") or missing("chromium")
+    executable = shutil.which("chromium")
+    if not executable:
+        ServiceMissing("chromium is missing").skip_or_fail()
     expect.set_options(timeout=PATIENCE_SECONDS * 1000)
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=executable, args=list(_FLAGS))

@@ -16,10 +16,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from benchmarks.node import free_port
 from serving.client import Client, Model, RequestFailed
 from tests.servingfakes import models
 from tests.servingfakes.forecast import prophet_folder
-from tests.servingfakes.node import ROOT, Node, free_port
+from tests.servingfakes.node import ROOT, Node
 from tests.servingfakes.versions import folder, mlmodel, route
 
 COLUMNS = [{"name": name, "type": "double", "required": True} for name in "abcd"]

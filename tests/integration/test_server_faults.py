@@ -9,9 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.processes import descendants
 from registry.ledger import Route
 from tests.servingfakes import models
-from tests.servingfakes.node import Node, alive, descendants
+from tests.servingfakes.node import Node, alive
 from tests.servingfakes.versions import folder, route
 
 

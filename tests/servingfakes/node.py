@@ -10,7 +10,6 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,6 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks.node import free_port
+from benchmarks.processes import children, command, descendants
 from registry.ledger import Entry, Route
 from registry.nudge import knock
 from registry.sql_ledger import SqlLedger
@@ -158,13 +159,13 @@ class Node:
         """The server's descendants: pid to command line."""
         assert self.server
         found = descendants(self.server.pid)
-        return {pid: _command(pid) for pid in found}
+        return {pid: command(pid) for pid in found}
 
     def pid_of(self, part: str) -> int:
         """The one descendant whose command line has `part`, once there is one."""
 
         def the_one() -> list[int]:
-            found = [pid for pid, command in self.processes().items() if part in command]
+            found = [pid for pid, said in self.processes().items() if part in said]
             return found if len(found) == 1 else []
 
         return int(self.until(the_one, f"one process {part}")[0])
@@ -172,21 +173,8 @@ class Node:
     def worker_pids(self) -> set[int]:
         """The gunicorn processes below the first one."""
         assert self.server
-        [master] = [p for p in _children(self.server.pid) if "gunicorn" in _command(p)]
-        return set(_children(master))
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 that nobody listens on now."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def descendants(pid: int) -> list[int]:
-    """Every process below one."""
-    below = _children(pid)
-    return below + [deeper for child in below for deeper in descendants(child)]
+        [master] = [p for p in children(self.server.pid) if "gunicorn" in command(p)]
+        return set(children(master))
 
 
 def alive(pid: int) -> bool:
@@ -195,17 +183,3 @@ def alive(pid: int) -> bool:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except OSError:
         return False
-
-
-def _children(pid: int) -> list[int]:
-    out = []
-    for task in Path(f"/proc/{pid}/task").glob("*/children"):
-        with contextlib.suppress(OSError):
-            out += [int(child) for child in task.read_text().split()]
-    return out
-
-
-def _command(pid: int) -> str:
-    with contextlib.suppress(OSError):
-        return Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
-    return ""

@@ -32,6 +32,9 @@ class FakeServable:
         self.digest = digest
         self._predict = predict
 
+    def take_led_rows(self) -> int:
+        return 0
+
     def predict(self, body: Mapping[str, Any]) -> Any:
         return self._predict(body) if self._predict else {"predictions": [self.digest]}
 

@@ -5,23 +5,16 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from collections.abc import Callable, Coroutine
-from typing import Any
+from collections.abc import Callable
 
 import pytest
 
 from registry.errors import Overloaded
 from serving.answer import Answer
 from serving.lane.turns import Turns
+from tests.servingfakes.loops import on_a_loop
 
 OK = Answer(200, {}, b"")
-
-
-def on_a_loop(scene: Callable[[], Coroutine[Any, Any, None]]) -> None:
-    """Play it; what reads its loop when it is made finds this one."""
-    with asyncio.Runner() as runner:
-        asyncio.set_event_loop(runner.get_loop())
-        runner.run(scene())
 
 
 class Waiting:

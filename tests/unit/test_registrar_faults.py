@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import logging
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -171,6 +172,18 @@ def test_it_goes_on_after_a_fault(world: World, tmp_path: Path) -> None:
     run(world, tmp_path, rounds=2)
     assert world.serving() == 1
     assert world.lease().acquire(), "the lease was given back"
+
+
+def test_a_fault_that_lasts_is_told_once_and_its_end_too(
+    world: World, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="registry.registrar")
+    world.client.fail_next("models", times=5)
+    run(world, tmp_path, rounds=8)
+    assert [record.getMessage() for record in caplog.records] == [
+        "registrar cannot work: registry: models did not answer",
+        "this registrar holds the lease",
+    ]
 
 
 @pytest.mark.parametrize("write", ["set_stage", "set_alias", "tag"])

@@ -11,6 +11,7 @@ import pytest
 from registry.bundle import Bundle, Golden
 from registry.evaluation import Comparison, Evaluation
 from registry.gates import GATES, Candidate, Current, Status, judge
+from registry.params import Param
 from registry.policy import MetricRule, Policy
 from registry.signature import Column, Signature
 from registry.trial import TrialReport
@@ -21,6 +22,7 @@ PASSED, FAILED, SKIPPED, NOTED = Status.PASSED, Status.FAILED, Status.SKIPPED, S
 GOLDEN = Golden(({"request": {"x": 1}, "response": {"y": 2}},))
 OK = TrialReport(ok=True, engine="onnx", golden=GOLDEN, golden_source="bundle")
 CRASHED = TrialReport(ok=False, reason="crashed (signal 9): no last words")
+SCALE = Param("scale", "double", 1.0)
 X, XZ = Signature((Column("x", "double"),)), Signature((Column("x", "double"), Column("z", "long")))
 
 
@@ -109,6 +111,45 @@ def test_latency(most: float, status: Status | None) -> None:
 )
 def test_signature(mine: Candidate, theirs: Current | None, status: Status) -> None:
     assert ended("signature", mine, theirs)[0] is status
+
+
+def declared(params: tuple[Param, ...] = (), labels: tuple[str, ...] = ()) -> Candidate:
+    """A version that has these."""
+    made = candidate().bundle
+    assert made
+    schema = {"labels": list(labels)} if labels else {}
+    return candidate(bundle=dataclasses.replace(made, params=params, schema=schema))
+
+
+@pytest.mark.parametrize(
+    ("mine", "theirs", "got"),
+    [
+        (declared((SCALE,)), current(params=(SCALE,)), ""),
+        (declared((SCALE,)), current(), ""),
+        (declared(), current(params=(SCALE,)), "param 'scale' is gone"),
+        (declared((SCALE,)), current(params=(Param("scale", "long", 1),)), ""),
+        (
+            declared((Param("scale", "long", 1),)),
+            current(params=(SCALE,)),
+            "param 'scale' was double and is long",
+        ),
+        (
+            declared((Param("scale", "double", [1.0], many=True),)),
+            current(params=(SCALE,)),
+            "param 'scale' was double and is a list of double",
+        ),
+        (declared(labels=("a", "b")), current(labels=("b",)), ""),
+        (declared(labels=("a",)), current(labels=("b", "a")), "no longer knows the class 'b'"),
+    ],
+)
+def test_signature_looks_at_params_and_classes_too(
+    mine: Candidate, theirs: Current, got: str
+) -> None:
+    assert ended("signature", mine, theirs) == (FAILED if got else PASSED, got or "compatible")
+
+
+def test_a_lost_class_is_seen_where_there_is_no_signature() -> None:
+    assert ended("signature", elsewhere(), current(signature=None, labels=("a",)))[0] is FAILED
 
 
 @pytest.mark.parametrize(

@@ -139,6 +139,34 @@ def test_a_call_holds_no_more_rows_than_allowed_and_what_is_over_comes_next(benc
     assert made.engine.calls == [[0], [1, 2, 5], [3, 4]]
 
 
+def test_who_leads_a_call_is_told_its_rows_once() -> None:
+    engine = Engine()
+    engine.let_go()
+    batched = Batched(engine, most_rows=3)
+    assert batched.take_led_rows() == 0
+    batched.run({"x": np.array([1, 2])})
+    assert [batched.take_led_rows(), batched.take_led_rows()] == [2, 0]
+    batched.run({"x": np.array([1, 2, 3])})
+    assert batched.take_led_rows() == 0, "it was large enough by itself"
+
+
+def test_of_a_shared_call_one_thread_is_told_the_rows_of_all(bench: Any) -> None:
+    made = bench()
+    told: Future[int] = Future()
+
+    def first_to_wait() -> None:
+        made.batched.run({"x": np.array([1.0])})
+        told.set_result(made.batched.take_led_rows())
+
+    threading.Thread(target=first_to_wait, daemon=True).start()
+    made.until_waiting(1)
+    others = [made.ask(2, 3), made.ask(4)]
+    made.until_waiting(3)
+    made.engine.let_go()
+    assert told.result(SECONDS) == 4
+    assert sorted(y(other) for other in others) == [[6, 9], [12]]
+
+
 def test_a_request_as_large_as_a_batch_waits_for_nobody(bench: Any) -> None:
     made = bench(most_rows=2)
     large = made.ask(1, 2)

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from registry.errors import BundleInvalid, RequestTooLarge, SignatureMismatch
 from registry.signature import Signature, Tensor
@@ -136,6 +138,27 @@ def test_tensors_of_unlike_numbers_of_rows_are_refused() -> None:
 def test_a_whole_number_never_wraps_around(dtype: str, value: int) -> None:
     field, got = refusal({"inputs": [value]}, (Tensor("n", dtype, (-1,)),))
     assert (field, got) == ("n", "a number beyond its range")
+
+
+@pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
+@given(
+    st.lists(
+        st.lists(st.integers(-60_000, 60_000) | st.floats(-6e4, 6e4), min_size=2, max_size=2),
+        min_size=1,
+        max_size=9,
+    )
+)
+@settings(deadline=None)
+def test_numbers_become_the_nearest_of_the_tensors_type(dtype: str, rows: Any) -> None:
+    got = Tensor("X", dtype, (-1, 2)).array(rows, field="X")
+    assert got.dtype == np.dtype(dtype)
+    assert got.tobytes() == np.array(rows, "float64").astype(dtype).tobytes()
+
+
+@pytest.mark.parametrize("texts", [[["a"], ["b", "c"]], [["a"], "b"]])
+def test_texts_of_unlike_length_are_no_tensor_of_texts(texts: Any) -> None:
+    for shape in ((-1,), (-1, 1), (-1, -1)):
+        assert refusal({"inputs": texts}, (Tensor("t", "object", shape),))[0] == "t"
 
 
 def test_a_fraction_is_no_whole_number() -> None:
