@@ -211,6 +211,8 @@ class Tabular(ABC):
                     {"name": f, "type": "double", "required": True} for f in recipe.features
                 ],
                 "outputs": self.outputs(model),
+                # The gate `signature` refuses a version that has lost one of them.
+                **({"labels": [*recipe.classes]} if recipe.classes else {}),
                 "example": requests[0],
             },
             golden=Golden(tuple(examples), rtol=proof.rtol, atol=proof.atol),

@@ -13,7 +13,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner, Result
 
-from registry.bundle import Manifest
+from registry.bundle import Bundle, Manifest
 from registry.errors import SignatureMismatch
 from registry.settings import Settings
 from registry.trial import SubprocessTrial
@@ -199,6 +199,14 @@ def test_classes_are_answered_by_number_with_their_names_in_the_schema(churn: Tr
     )
     assert set(answer["predictions"]) == {0, 1}
     assert churn.served().schema["outputs"][0]["meaning"] == {"0": "No", "1": "Yes"}
+
+
+def test_the_gate_knows_the_classes_and_a_regression_has_none(
+    churn: Trained, flats: Trained
+) -> None:
+    """A version that has lost one is refused by `signature`."""
+    assert Bundle.open(churn.version).labels == ("No", "Yes")
+    assert Bundle.open(flats.version).labels == ()
 
 
 def test_an_unknown_column_and_a_missing_one_are_refused_by_name(flats: Trained) -> None:
