@@ -22,7 +22,7 @@ lock:  ## resolve all dependency groups again and write locks/
 demo: setup  ## the whole product on real data; KEEP=1 leaves server and MLflow up
 	@$(PY) -m benchmarks.demo $(if $(KEEP),--keep)
 
-train: setup  ## train and register: WORKLOAD=petr4 SERIES= SOURCE= FILE= MODEL= PARAMS="a=1 b=2"
+train: setup  ## train and register: WORKLOAD=petr4 (or mine.toml) SERIES= SOURCE= FILE= MODEL= PARAMS="a=1 b=2"
 	@$(PY) -m training run $(WORKLOAD) $(if $(SERIES),--series "$(SERIES)") $(if $(SOURCE),--source $(SOURCE)) $(if $(FILE),--file "$(FILE)") $(if $(MODEL),--model "$(MODEL)") $(foreach p,$(PARAMS),--param $(p))
 
 promote: setup  ## through the gates into Production: MODEL= VERSION= STAGE= (trained last if none)

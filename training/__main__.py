@@ -51,6 +51,7 @@ def main() -> None:
       python -m training run petr4 --series peyton_manning --param holdout_days=60
       python -m training run petr4 --source yahoo --series PETR4.SA
       python -m training run petr4 --file prices.csv --param growth=flat
+      python -m training run churn.toml --file churn.csv      your own configuration and data
       python -m training run eye_disease --file pictures/
       python -m training list
     """
@@ -90,9 +91,12 @@ def run_command(  # noqa: PLR0917 - click calls it, by name
 ) -> None:
     """Train WORKLOAD (petr4 if none is named): one MLflow run, one registered version.
 
+    WORKLOAD is a name of `list`, or the path of a configuration, which ends with .toml.
+
     Exit codes: 2 something typed does not exist, 4 MLflow is out of reach, 5 a step failed.
     """
     from training import apart  # noqa: PLC0415 - pandas would slow down --help
+    from training.configuration import SUFFIX, read  # noqa: PLC0415 - as above
     from training.job import Plan  # noqa: PLC0415 - as above
     from training.pipeline import run  # noqa: PLC0415 - as above
     from training.workloads import get  # noqa: PLC0415 - as above
@@ -108,8 +112,9 @@ def run_command(  # noqa: PLR0917 - click calls it, by name
         experiment=experiment,
         model=model,
         seed=seed,
+        configuration=read(Path(workload)) if workload.endswith(SUFFIX) else None,
     )
-    apart.hand_over(get(plan.workload).about, sys.argv[1:])
+    apart.hand_over(get(plan.workload, configuration=plan.configuration).about, sys.argv[1:])
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         # Libraries print; standard output is for the result alone.

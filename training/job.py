@@ -25,7 +25,11 @@ _SEED_PARAMETER = "random_state"
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What was asked for, complete and checked; written to the workspace as `plan.json`."""
+    """What was asked for, complete and checked; written to the workspace as `plan.json`.
+
+    It carries the content of a configuration file, so that whoever goes on with it, here or on
+    another machine, goes by what was read.
+    """
 
     workload: str
     experiment: str
@@ -35,6 +39,7 @@ class Plan:
     params: Mapping[str, Value]
     seed: int
     file: str | None = None
+    configuration: Mapping[str, Any] | None = None
 
     @classmethod
     def of(  # noqa: PLR0913 - one argument for each thing a person may choose
@@ -49,9 +54,13 @@ class Plan:
         experiment: str | None = None,
         model: str | None = None,
         seed: int | None = None,
+        configuration: Mapping[str, Any] | None = None,
     ) -> Self:
-        """Fill in the workload's defaults; raise UnknownName or UsageError before anything runs."""
-        workload = get(name)
+        """Fill in the workload's defaults; raise UnknownName or UsageError before anything runs.
+
+        With the content of a configuration file, `name` is that file's, for messages.
+        """
+        workload = get(name, configuration=configuration)
         about = workload.about
         where = source or (_of_file(file) if file else about.default_source)
         values, seed = _seeded(about, dict(params or {}), seed)
@@ -68,6 +77,7 @@ class Plan:
             params=values,
             seed=seed,
             file=str(file.resolve()) if file else None,
+            configuration=configuration,
         )
 
     def to_json(self) -> dict[str, Any]:

@@ -26,6 +26,18 @@ def mape(truth: Array, predicted: Array) -> float:
     return float(100 * np.abs((truth - predicted) / truth).mean())
 
 
+def r2(truth: Array, predicted: Array) -> float:
+    """Share of the truth's variance that the predictions explain: 1 is all, 0 as much as its mean.
+
+    Without any variance it is 1 for predictions that are all right, else 0.
+    """
+    missed = float(np.square(truth - predicted).sum())
+    spread = float(np.square(truth - truth.mean()).sum())
+    if not spread:
+        return float(not missed)
+    return 1 - missed / spread
+
+
 def coverage(truth: Array, lower: Array, upper: Array) -> float:
     """Share of the truth inside the band, 0 to 1."""
     return float(((truth >= lower) & (truth <= upper)).mean())

@@ -69,7 +69,7 @@ def run(
     Raises StepFailed (DataInvalid), Unreachable, or UsageError before the run exists.
     """
     began = time.monotonic()
-    workload = get(plan.workload)
+    workload = get(plan.workload, configuration=plan.configuration)
     apart.require(workload.about)
     tracked = TrackedRun.start(
         Tracking(settings),

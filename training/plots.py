@@ -58,6 +58,17 @@ def bars(values: Mapping[str, float], title: str, path: Path) -> None:
         axes.set(title=title)
 
 
+def against(truth: Array, predicted: Array, name: str, path: Path) -> None:
+    """Predictions [n] over the truth [n], with the line where both are equal; the errors beside."""
+    ends = [float(min(truth.min(), predicted.min())), float(max(truth.max(), predicted.max()))]
+    with _figure(path, size=(10, 4.4), columns=2) as (_, (both, spread)):
+        both.plot(ends, ends, color=_TRUTH, linewidth=0.8)
+        both.plot(truth, predicted, "o", color=_INK, markersize=3)
+        both.set(xlabel=f"true {name}", ylabel="predicted", title="Predictions on the hold-out")
+        spread.hist(truth - predicted, bins=_BINS, color=_INK)
+        spread.set(xlabel="true − predicted", title="Their errors")
+
+
 def forecast(
     history: pd.DataFrame, holdout: pd.DataFrame, predicted: pd.DataFrame, title: str, path: Path
 ) -> None:

@@ -43,6 +43,25 @@ PROMISED = {
         "plots/confusion_matrix.png",
     },
     "petr4": {"plots/forecast.png", "plots/components.png", "plots/residuals.png"},
+    "stock_lstm": {
+        "checkpoint/best.keras",
+        "parity.json",
+        "plots/forecast.png",
+        "plots/horizon.png",
+        "plots/loss.png",
+        "scalers.json",
+    },
+    "wine": {
+        "configuration.json",
+        "onnx_model/wine.onnx",
+        "onnx_model/parity.json",
+        "feature_importance.json",
+        "plots/feature_importance.png",
+        "plots/confusion_matrix.png",
+    },
+    "digits": {"configuration.json", "onnx_model/digits.onnx", "plots/confusion_matrix.png"},
+    "iris_logistic": {"configuration.json", "confusion_matrix.json", "classification_report.txt"},
+    "diabetes": {"configuration.json", "onnx_model/parity.json", "plots/predictions.png"},
 }
 EVERYWHERE = {"dependencies.json", "hardware.json", "evaluation.json", "model/MLmodel"}
 
@@ -66,7 +85,7 @@ def test_one_run_and_one_version(trained: Setting) -> None:
     runs = trained.client.search_runs([experiment.experiment_id])
     assert [(r.info.run_id, r.info.status) for r in runs] == [(trained.trained.run_id, "FINISHED")]
     assert runs[0].info.run_name == about.run_name
-    [version] = trained.client.search_model_versions(f"name='{about.model}'")
+    [version] = trained.client.search_model_versions(f"name='{trained.trained.model}'")
     assert (int(version.version), version.run_id) == (1, trained.trained.run_id)
 
 

@@ -44,6 +44,17 @@ def test_scores_of_a_classifier_are_scikit_learns_macro_averages() -> None:
     )
 
 
+def test_explained_variance_is_scikit_learns_r2() -> None:
+    """Below 0 for what is worse than the mean; defined without any variance."""
+    random = np.random.default_rng(8)
+    truth = random.normal(size=50)
+    for predicted in (truth + random.normal(size=50) / 2, -truth, np.full(50, truth.mean())):
+        assert metrics.r2(truth, predicted) == pytest.approx(reference.r2_score(truth, predicted))
+    flat = np.ones(3)
+    assert metrics.r2(flat, flat) == 1.0
+    assert metrics.r2(flat, flat + 1) == 0.0
+
+
 def series(values: list[float]) -> pd.DataFrame:
     """A daily frame of these values."""
     dates = pd.date_range("2024-01-01", periods=len(values))

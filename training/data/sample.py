@@ -20,11 +20,15 @@ _FOLDER = Path(__file__).with_name("samples")
 
 @dataclass(frozen=True)
 class _Bundled:
-    """One bundled series: its display name, where it is from, and whom to thank."""
+    """One bundled series: its display name, where it is from, and whom to thank.
+
+    `library` says that it comes with scikit-learn, not as a file beside this one.
+    """
 
     name: str
     origin: str
     credit: str
+    library: bool = False
 
 
 _SERIES = {
@@ -42,6 +46,28 @@ _SERIES = {
         "iris",
         "bundled sample iris: Fisher's iris measurements in scikit-learn",
         "R. A. Fisher (1936), through scikit-learn (BSD-3-Clause)",
+        library=True,
+    ),
+    "wine": _Bundled(
+        "wine",
+        "bundled sample wine: chemistry of wines of three growers, in scikit-learn",
+        "M. Forina et al., PARVUS (1988), UCI Machine Learning Repository, "
+        "through scikit-learn (BSD-3-Clause)",
+        library=True,
+    ),
+    "digits": _Bundled(
+        "digits",
+        "bundled sample digits: handwritten digits as 8 by 8 grey values, in scikit-learn",
+        "E. Alpaydin, C. Kaynak (1998), UCI Machine Learning Repository, "
+        "through scikit-learn (BSD-3-Clause)",
+        library=True,
+    ),
+    "diabetes": _Bundled(
+        "diabetes",
+        "bundled sample diabetes: progression of a disease in 442 patients, in scikit-learn",
+        "B. Efron, T. Hastie, I. Johnstone, R. Tibshirani (2004), through scikit-learn "
+        "(BSD-3-Clause)",
+        library=True,
     ),
 }
 
@@ -66,7 +92,7 @@ class Sample:
         """Read one bundled series."""
         self.check(series)
         about = _SERIES[series]
-        raw = _iris() if series == "iris" else pd.read_csv(_FOLDER / f"{series}.csv.gz")
+        raw = _from_library(series) if about.library else pd.read_csv(_FOLDER / f"{series}.csv.gz")
         raw.index = pd.RangeIndex(1, len(raw) + 1)
         return Dataset(
             frame=select(raw, fields, origin=f"sample {series}"),
@@ -77,9 +103,11 @@ class Sample:
         )
 
 
-def _iris() -> pd.DataFrame:
-    """150 rows: four measurements in cm and `target` 0, 1, 2."""
-    from sklearn.datasets import load_iris  # noqa: PLC0415 - a second of import, only here
+def _from_library(series: str) -> pd.DataFrame:
+    """A data set of scikit-learn's, as it was measured: its columns and `target`."""
+    from sklearn import datasets  # noqa: PLC0415 - a second of import, only here
 
-    frame: pd.DataFrame = load_iris(as_frame=True).frame
+    # This one alone comes standardised unless told not to.
+    unscaled = {"scaled": False} if series == "diabetes" else {}
+    frame: pd.DataFrame = getattr(datasets, f"load_{series}")(as_frame=True, **unscaled).frame
     return frame
