@@ -20,6 +20,7 @@
     │   ├── MalformedRequest      not JSON, or not one of the known envelopes
     │   ├── SignatureMismatch     names the field, what was expected and what came
     │   ├── UnknownModel          no such model is served here
+    │   ├── AmbiguousModel        several models have the ticker that was asked for
     │   ├── RequestTooLarge       bytes, rows, pixels or horizon over the limit
     │   ├── UnsupportedMediaType
     │   ├── Unauthenticated       no API key, or none of this server
@@ -141,6 +142,10 @@ class SignatureMismatch(RequestError):
 
 class UnknownModel(RequestError):
     """No model of this name is served here."""
+
+
+class AmbiguousModel(RequestError):
+    """Several models have the ticker that was asked for; the message lists them."""
 
 
 class RequestTooLarge(RequestError):

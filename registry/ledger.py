@@ -60,10 +60,13 @@ class Route:
     manifest: Manifest
     role: str = "serve"
     weight: float = 1.0
+    ticker: str = ""
 
     def to_json(self) -> dict[str, Any]:
-        """As kept in the ledger."""
+        """As kept in the ledger; without a ticker, as before there were any."""
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        if not self.ticker:
+            del fields["ticker"]
         return {**fields, "manifest": self.manifest.to_json()}
 
     @classmethod

@@ -33,6 +33,7 @@ from registry.trial import Trial, TrialReport
 
 LEDGER_TAG = "baton.ledger"
 KIND_TAG = "baton.kind"
+TICKER_TAG = "ticker"  # as people who train on shares tag their versions
 REJECTED_TAG = "baton.rejected"
 MAX_TAG = 4000
 
@@ -151,6 +152,7 @@ def judge_version(
         digest=manifest.digest,
         source=ports.client.source(version),
         manifest=manifest,
+        ticker=version.tags.get(TICKER_TAG, ""),
     )
     return Judged(report, route)
 

@@ -73,10 +73,10 @@ class Answerer:
         return self._guarded(protocol, model, version, header, read)
 
     def answer_question(
-        self, protocol: Protocol, model: str, question: Question, header: Header
+        self, protocol: Protocol, model: str, read: Callable[[], Question], header: Header
     ) -> Answer:
         """The same for a question that has no body, such as a query string's."""
-        return self._guarded(protocol, model, None, header, lambda: question)
+        return self._guarded(protocol, model, None, header, read)
 
     def _guarded(
         self,
@@ -168,7 +168,7 @@ class Answerer:
         if model is not None and said not in (None, model):
             raise MalformedRequest(f"model: expected {model!r} as in the path, got {said!r}")
         if model is not None or said is not None:
-            return model or said or ""
+            return self._manager.meant(model or said or "")
         presumed = self.presumed
         served = () if presumed else self._manager.models()
         if not served:

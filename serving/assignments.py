@@ -25,6 +25,7 @@ _log = logging.getLogger(__name__)
 class Assignment:
     """One version of one model at its place in the order; `since_ms` is when it was appended.
 
+    `ticker` is what it forecasts, another name to ask for it by; empty if it is none.
     A version that no ledger names (pinned, followed by stage, a bundle on disk) has an order of
     this node's own, in epoch 0.
     """
@@ -34,6 +35,7 @@ class Assignment:
     digest: str
     key: Key
     since_ms: int
+    ticker: str = ""
 
     @property
     def in_ledger(self) -> bool:

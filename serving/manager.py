@@ -14,10 +14,9 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
-from registry.errors import NotReady, UnknownModel
+from registry.errors import AmbiguousModel, NotReady, UnknownModel
 from serving import metrics
 from serving.assignments import Assignment, Assignments, Held
 from serving.first_use import FirstUses
@@ -25,6 +24,7 @@ from serving.page import Page, pack
 from serving.residents import Identity, Loader, Resident, Residents
 from serving.servable import Servable
 from serving.table import Row, Served, Serving
+from serving.threads import started
 
 _log = logging.getLogger(__name__)
 _FOLLOW_SECONDS = 0.01
@@ -77,6 +77,22 @@ class Manager:
         table = self._table
         return next(iter(table)) if len(table) == 1 else ""
 
+    def meant(self, name: str) -> str:
+        """The model of this name, else the one with this ticker; else what was asked for.
+
+        Raises AmbiguousModel where several have it.
+        """
+        if name in self._table:
+            return name
+        held = [(model, row.held.current) for model, row in self._table.items()]
+        found = sorted(model for model, now in held if now and now.ticker == name)
+        if len(found) > 1:
+            raise AmbiguousModel(
+                f"{name}: expected the ticker of one model, got that of {', '.join(found)}: "
+                "ask for one of them by its name"
+            )
+        return found[0] if found else name
+
     def loaded(self, model: str) -> Servable | None:
         """What would answer now, if it is loaded here; nobody keeps it so."""
         row = self._table.get(model)
@@ -110,8 +126,7 @@ class Manager:
 
     def follow(self) -> None:
         """Start the thread that reconciles until `stop`; from now on loads have their own."""
-        loaders = ThreadPoolExecutor(max_workers=_LOADERS, thread_name_prefix="load")
-        self._run = loaders.submit
+        self._run = started(_LOADERS, "load").submit
         self._thread = threading.Thread(target=self._follow, name="manager", daemon=True)
         self._thread.start()
 

@@ -163,6 +163,7 @@ def _body(servable: Servable, limits: Limits) -> Schema:
         servable.kind,
         signature,
         servable.params,
+        history=servable.history,
         most_rows=limits.max_rows,
         most_steps=limits.max_horizon,
     )

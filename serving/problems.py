@@ -11,6 +11,7 @@ from typing import Any, Final
 import orjson
 
 from registry.errors import (
+    AmbiguousModel,
     BatonError,
     Forbidden,
     MalformedRequest,
@@ -32,6 +33,7 @@ RETRY_AFTER_SECONDS = 1
 _STATUS: Final[Mapping[type[BatonError], HTTPStatus]] = {
     MalformedRequest: HTTPStatus.BAD_REQUEST,
     UnknownModel: HTTPStatus.NOT_FOUND,
+    AmbiguousModel: HTTPStatus.CONFLICT,
     RequestTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     UnsupportedMediaType: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,
     SignatureMismatch: HTTPStatus.UNPROCESSABLE_ENTITY,

@@ -13,6 +13,7 @@ import numpy as np
 
 from registry.params import Param
 from registry.signature import Column, Signature, Tensor
+from serving.kinds.dated_rows import MOST_ROWS
 
 Schema = dict[str, Any]
 _COLUMN: Final[Mapping[str, Schema]] = {
@@ -36,12 +37,13 @@ def request_schema(
     signature: Signature,
     params: Sequence[Param] = (),
     *,
+    history: Sequence[str] = (),
     most_rows: int,
     most_steps: int,
 ) -> Schema:
-    """The JSON Schema of a request body."""
+    """The JSON Schema of a request body; `history` are the columns of rows it may bring."""
     if kind == "forecast":
-        return _forecast(signature, most_steps)
+        return _with_history(history, _forecast(signature, most_steps))
     if kind == "image":
         return _image(signature.columns[0].name, most_rows)
     return _with(params, _tabular(signature, most_rows))
@@ -90,6 +92,16 @@ def _forecast(signature: Signature, most_steps: int) -> Schema:
     if len(signature.columns) == 1:
         forms |= dict.fromkeys(_HORIZONS, steps)
     return _exactly_one(forms)
+
+
+def _with_history(columns: Sequence[str], schema: Schema) -> Schema:
+    """The same where rows to forecast from may stand beside each form."""
+    if columns:
+        cells = [Column("ds", "datetime"), *(Column(name, "double") for name in columns)]
+        rows = _records(cells, MOST_ROWS)
+        for form in schema["oneOf"]:
+            form["properties"]["history"] = rows
+    return schema
 
 
 def _image(name: str, most_rows: int) -> Schema:

@@ -88,6 +88,11 @@ class Servable:
         return self._kind.params
 
     @property
+    def history(self) -> Sequence[str]:
+        """The columns of rows that a request may bring to be forecast from; empty if it may not."""
+        return self._kind.history if isinstance(self._kind, kinds.WindowForecast) else ()
+
+    @property
     def engine_seconds(self) -> float:
         """How long the model itself took for all that this thread asked."""
         return self._timed.seconds

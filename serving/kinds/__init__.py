@@ -12,6 +12,9 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, Self, cast
 from registry.errors import BundleInvalid
 from serving.kinds.forecast import Forecast, ForecastEngine
 from serving.kinds.tabular import Tabular, TabularEngine
+from serving.kinds.window import WindowForecast
+
+__all__ = ["Kind", "Limits", "WindowForecast", "of"]
 
 if TYPE_CHECKING:
     from registry.bundle import Bundle
@@ -80,6 +83,12 @@ def _forecast(_bundle: Bundle, engine: Engine, limits: Limits) -> Kind:
     return Forecast(cast("ForecastEngine", engine), max_horizon=limits.max_horizon)
 
 
+def _window(bundle: Bundle, engine: Engine, limits: Limits) -> Kind:
+    return WindowForecast(
+        cast("TabularEngine", engine), schema=bundle.schema, max_horizon=limits.max_horizon
+    )
+
+
 def _image(bundle: Bundle, engine: Engine, limits: Limits) -> Kind:
     from serving.kinds.image import Image, ImageEngine  # noqa: PLC0415 - imports Pillow
 
@@ -96,6 +105,7 @@ _KINDS: Final[Mapping[tuple[str, str], Callable[[Bundle, Engine, Limits], Kind]]
     ("tabular", "onnx"): _tabular,
     ("tabular", "runner"): _tabular,
     ("forecast", "prophet"): _forecast,
+    ("forecast", "onnx"): _window,
     ("image", "onnx"): _image,
 }
 

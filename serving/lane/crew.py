@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-import os
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from registry.errors import Overloaded
 from serving import metrics
 from serving.answer import Answer
+from serving.threads import started
 
 Work = Callable[[], Answer]
 Then = Callable[[Answer | Exception, float], None]
@@ -29,9 +28,7 @@ class Crew:
 
         Threads with a `niceness` let the loop's thread go first: it is short, and hears everybody.
         """
-        self._threads = ThreadPoolExecutor(
-            threads, thread_name_prefix=name, initializer=os.nice, initargs=(niceness,)
-        )
+        self._threads = started(threads, name, niceness=niceness)
         self._at_work, self._most_waiting = threads, most_waiting
         self._queued = metrics.QUEUED.labels(name)
         self._in_flight = metrics.IN_FLIGHT.labels(name)

@@ -59,13 +59,9 @@ class Lane:
         self.connections: set[Connection] = set()
         self._most_open = most_open
         self._loop = asyncio.get_event_loop()
-        waiting = settings.queue
-        self._models = Crew(
-            "predict", threads=settings.threads, most_waiting=waiting, niceness=_NICENESS
-        )
-        self._joint = Crew(
-            "joint", threads=_JOINT_THREADS, most_waiting=waiting, niceness=_NICENESS
-        )
+        self._most_waiting = settings.queue
+        self._models = self._crew("predict", settings.threads)
+        self._joint: Crew | None = None  # until a version declares joint calls
         self._routes = Crew("route", threads=_ROUTE_THREADS, most_waiting=most_open)
         self._turns = Turns()
         self._known: dict[bytes, Hot | None] = {}
@@ -106,7 +102,7 @@ class Lane:
         if self._is_quick(route, request):
             give: Give = partial(self._turns.give, seconds=route.seconds)
         else:
-            give = (self._joint if route.is_batched else self._models).give
+            give = (self._joined() if route.is_batched else self._models).give
         return self._later(give, connection, request, work, until=until, route=route)
 
     def refuse(self, error: BatonError, request: Request | None, status: int) -> Answer:
@@ -129,8 +125,17 @@ class Lane:
         for connection in list(self.connections):
             connection.abort()
         self._models.close()
-        self._joint.close()
+        if self._joint:
+            self._joint.close()
         self._routes.close()
+
+    def _crew(self, name: str, threads: int) -> Crew:
+        """Threads for models: they give way to the loop's."""
+        return Crew(name, threads=threads, most_waiting=self._most_waiting, niceness=_NICENESS)
+
+    def _joined(self) -> Crew:
+        self._joint = self._joint or self._crew("joint", _JOINT_THREADS)
+        return self._joint
 
     def _route(self, request: Request) -> Hot | None:
         if request.method != b"POST":

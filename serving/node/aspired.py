@@ -43,6 +43,7 @@ class Aspired:
             digest=self.route.digest,
             key=self.key,
             since_ms=self.at_ms,
+            ticker=self.route.ticker,
         )
 
 

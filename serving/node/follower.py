@@ -21,7 +21,7 @@ from registry.client import RegistryClient
 from registry.errors import BatonError, BundleInvalid
 from registry.ledger import Key, Route
 from registry.model_version import ModelVersion
-from registry.promotion import KIND_TAG
+from registry.promotion import KIND_TAG, TICKER_TAG
 from registry.selector import Selector
 from serving.assignments import Held
 from serving.node.aspired import Aspired
@@ -112,6 +112,7 @@ class Follower:
             digest=manifest.digest,
             source=str(into),
             manifest=manifest,
+            ticker=version.tags.get(TICKER_TAG, ""),
         )
 
     def _aspired(self, version: ModelVersion, route: Route) -> Aspired:

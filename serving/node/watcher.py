@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 import random
 from collections.abc import Callable, Iterable
-from concurrent.futures import Executor, Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -23,6 +23,7 @@ from serving.node.flip import Flipper
 from serving.node.intake import LANES, Intake
 from serving.node.policy import LOADS_AT_ONCE, Action, Refusal, Snapshot, next_action, refuse
 from serving.node.status import Status
+from serving.threads import started
 
 _log = logging.getLogger("serving.watcher")
 
@@ -43,12 +44,8 @@ class Watcher:
     fallback: Outlook | None = None
     wake: Callable[[], None] = lambda: None
     jitter: Callable[[], float] = random.random
-    loaders: Executor = field(
-        default_factory=lambda: ThreadPoolExecutor(LANES, thread_name_prefix="fetch")
-    )
-    flips: Executor = field(
-        default_factory=lambda: ThreadPoolExecutor(LANES, thread_name_prefix="flip")
-    )
+    loaders: Executor = field(default_factory=partial(started, LANES, "fetch"))
+    flips: Executor = field(default_factory=partial(started, LANES, "flip"))
     _aspired: dict[str, Aspired] = field(default_factory=dict)
     _refusals: dict[str, dict[str, Refusal]] = field(default_factory=dict)
     _ready: set[str] = field(default_factory=set)

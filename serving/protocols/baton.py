@@ -5,12 +5,14 @@ Pictures may come as they are: one as the body itself, or some as the files of a
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
 import orjson
 
 from registry.errors import MalformedRequest, UnsupportedMediaType
+from registry.signature import describe
 from serving.problems import CONTENT_TYPE, Problem
 from serving.protocols import Answered, Header, multipart
 from serving.servable import Servable
@@ -22,6 +24,9 @@ _JSON: Final = {"Content-Type": "application/json"}
 PICTURES: Final = ("image/png", "image/jpeg", "image/webp")
 PICTURE_FIELDS: Final = ("image", "file")
 _IMAGE: Final = "image"
+_MODEL: Final = "model"
+_TICKER: Final = "ticker"
+_PERIOD: Final = ("start_date", "end_date")
 _JSON_ONLY: Final = (
     "Content-Type: expected application/json, got {}; "
     "with curl add -H 'Content-Type: application/json'"
@@ -77,14 +82,33 @@ class Baton:
 
 
 def question(asked: Mapping[str, Any], media_type: str = "") -> BatonQuestion:
-    """The same for a request that is not JSON text, such as a query string's."""
-    if "model" not in asked:
+    """The same for a request that is not JSON text, such as a query string's.
+
+    A model is named by `model`, or by the `ticker` it forecasts. With a ticker a period may be
+    said, which a model that has learnt already does not need.
+    """
+    if _TICKER not in asked and _MODEL not in asked:
         return BatonQuestion(None, asked, media_type)
-    name = asked["model"]
-    if not isinstance(name, str):
-        raise MalformedRequest("model: expected a name as text")
-    others = {key: value for key, value in asked.items() if key != "model"}
-    return BatonQuestion(name, others, media_type)
+    own = (_TICKER, *_PERIOD) if _TICKER in asked else (_MODEL,)
+    named = {key: asked[key] for key in own if key in asked}
+    for key, value in named.items():
+        if not isinstance(value, str):
+            raise MalformedRequest(f"{key}: expected a text, got {describe(value)}")
+        if key in _PERIOD:
+            _check_date(key, value)
+    if _TICKER in asked and _MODEL in asked:
+        raise MalformedRequest(f"expected {_MODEL} or {_TICKER}, got both")
+    others = {key: value for key, value in asked.items() if key not in named}
+    return BatonQuestion(named[own[0]], others, media_type)
+
+
+def _check_date(key: str, text: str) -> None:
+    try:
+        datetime.date.fromisoformat(text)
+    except ValueError:
+        raise MalformedRequest(
+            f"{key}: expected a date such as 2026-11-02, got {describe(text)}"
+        ) from None
 
 
 def _form(parts: Sequence[multipart.Part]) -> dict[str, Any]:

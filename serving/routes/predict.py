@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 
 from flask import Blueprint, Response, request
 
-from serving.protocols.baton import BatonQuestion
+from serving.protocols.baton import question
 from serving.routes.parts import BATON, parts, predicted, respond
 
 blueprint = Blueprint("predict", __name__)
@@ -27,10 +28,11 @@ def predict_named(name: str) -> Response:
 
 @blueprint.get("/predict/<name>")
 def forecast(name: str) -> Response:
-    """Forecast by query string: `?days=7` or `?horizon=7`."""
+    """Forecast by query string: `?days=7` or `?horizon=7`; `name` is a model's or its ticker."""
     query = {key: _value(text) for key, text in request.args.items()} or {"days": 30}
-    asked = BatonQuestion(None, query)
-    return respond(parts().answerer.answer_question(BATON, name, asked, request.headers.get))
+    answerer = parts().answerer
+    read = partial(question, {"ticker": name, **query})
+    return respond(answerer.answer_question(BATON, name, read, request.headers.get))
 
 
 def _value(text: str) -> int | str:

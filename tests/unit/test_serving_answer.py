@@ -197,7 +197,9 @@ def test_a_model_is_named_in_the_path_the_body_or_the_settings(worker: Worker) -
 
 def test_a_model_name_that_is_no_text_is_malformed(worker: Worker) -> None:
     worker.serve("iris")
-    assert document(worker.ask({"model": 5}), 400)["detail"] == "model: expected a name as text"
+    assert (
+        document(worker.ask({"model": 5}), 400)["detail"] == "model: expected a text, got integer 5"
+    )
 
 
 def test_a_model_that_is_not_served_is_not_found(worker: Worker) -> None:
