@@ -142,6 +142,8 @@ def signature(
         reasons += params.changes(bundle.params, current.params)
         lost = sorted(set(current.labels) - set(bundle.labels))
         reasons += [f"no longer knows the class {label!r}" for label in lost]
+        if bundle.kind == "tabular" and not lost:
+            reasons += _renumbered(bundle.labels, current.labels)
     mine, theirs = candidate.signature, current.signature
     if mine is not None and theirs is not None:
         reasons += mine.compatible_with(theirs)
@@ -149,6 +151,13 @@ def signature(
         yield GateResult("signature", Status.SKIPPED, expected, "no signature on one side")
         return
     yield _result("signature", not reasons, expected, "; ".join(reasons) or "compatible")
+
+
+def _renumbered(mine: Sequence[str], theirs: Sequence[str]) -> list[str]:
+    """Classes that are told by their numbers, where a number means another one now."""
+    before = [*mine[: len(theirs)]]
+    said = f"classes were {', '.join(theirs)} and are {', '.join(mine)}: numbers mean others"
+    return [said] if before != [*theirs] else []
 
 
 def source(candidate: Candidate, _current: Current | None, policy: Policy) -> Iterator[GateResult]:

@@ -12,6 +12,7 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Self, get_type_hints
 
@@ -83,8 +84,11 @@ class GatesFile:
         )
 
     def of(self, model: str) -> Policy:
-        """The policy of a model."""
-        return self.policies.get(model, Policy())
+        """The policy of a model: by its name, else by the first pattern that fits, else none."""
+        if model in self.policies:
+            return self.policies[model]
+        fitting = (policy for name, policy in self.policies.items() if fnmatchcase(model, name))
+        return next(fitting, Policy())
 
 
 def _policy(where: str, table: Mapping[str, Any]) -> Policy:

@@ -138,7 +138,12 @@ def declared(params: tuple[Param, ...] = (), labels: tuple[str, ...] = ()) -> Ca
             current(params=(SCALE,)),
             "param 'scale' was double and is a list of double",
         ),
-        (declared(labels=("a", "b")), current(labels=("b",)), ""),
+        (declared(labels=("b", "a")), current(labels=("b",)), ""),
+        (
+            declared(labels=("b", "a")),
+            current(labels=("a", "b")),
+            "classes were a, b and are b, a: numbers mean others",
+        ),
         (declared(labels=("a",)), current(labels=("b", "a")), "no longer knows the class 'b'"),
     ],
 )

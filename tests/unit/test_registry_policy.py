@@ -46,6 +46,14 @@ def test_a_policy_is_read_whole(tmp_path: Path) -> None:
     )
 
 
+def test_a_pattern_is_for_models_without_an_entry_of_their_own(tmp_path: Path) -> None:
+    entries = {'"stock-*"': 1, "stock-MSFT": 2, '"stock-I*"': 3}
+    text = "".join(f"[models.{name}]\nmin_rows = {rows}\n" for name, rows in entries.items())
+    file = read(tmp_path, text)
+    found = {name: file.of(name).min_rows for name in ("stock-MSFT", "stock-IBM", "stocks", "iris")}
+    assert found == {"stock-MSFT": 2, "stock-IBM": 1, "stocks": 0, "iris": 0}
+
+
 def test_a_model_without_an_entry_is_judged_by_the_gates_without_numbers(tmp_path: Path) -> None:
     assert read(tmp_path, "").of("iris") == Policy()
 
