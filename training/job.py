@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, Self
@@ -71,7 +71,7 @@ class Plan:
         return cls(
             workload=about.name,
             experiment=experiment or settings.experiment_name or about.experiment,
-            model=model or settings.model_name or about.model,
+            model=model or settings.model_name or about.model.format(ticker=_nameable(what)),
             source=where,
             series=what,
             params=values,
@@ -101,6 +101,10 @@ class RunLog(Protocol):
         """Add metrics."""
         ...
 
+    def log_curves(self, curves: Mapping[str, Sequence[float]]) -> None:
+        """Add metrics with a value for each step."""
+        ...
+
     def set_tags(self, tags: Mapping[str, object]) -> None:
         """Set tags."""
         ...
@@ -113,7 +117,9 @@ class RunLog(Protocol):
         """Add every file below `folder` under its relative path."""
         ...
 
-    def register(self, bundle: Path, model: str, *, tags: Mapping[str, str]) -> int:
+    def register(
+        self, bundle: Path, model: str, *, tags: Mapping[str, str], metrics: Mapping[str, float]
+    ) -> int:
         """Register a version's folder under `model`, wholly or not at all; its number.
 
         The run gets the tag `model_version`.
@@ -146,6 +152,11 @@ class Job:
 def _of_file(file: Path) -> str:
     """The source that a file alone means."""
     return "folder" if file.is_dir() else "csv"
+
+
+def _nameable(series: str) -> str:
+    """A series as part of a model's name, which has no slash and no colon."""
+    return series.replace("/", "-").replace(":", "-")
 
 
 def _seeded(

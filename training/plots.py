@@ -61,7 +61,7 @@ def bars(values: Mapping[str, float], title: str, path: Path) -> None:
 def against(truth: Array, predicted: Array, name: str, path: Path) -> None:
     """Predictions [n] over the truth [n], with the line where both are equal; the errors beside."""
     ends = [float(min(truth.min(), predicted.min())), float(max(truth.max(), predicted.max()))]
-    with _figure(path, size=(10, 4.4), columns=2) as (_, (both, spread)):
+    with figure(path, size=(10, 4.4), columns=2) as (_, (both, spread)):
         both.plot(ends, ends, color=_TRUTH, linewidth=0.8)
         both.plot(truth, predicted, "o", color=_INK, markersize=3)
         both.set(xlabel=f"true {name}", ylabel="predicted", title="Predictions on the hold-out")
@@ -86,6 +86,16 @@ def forecast(
         axes.plot(predicted["ds"], predicted["yhat"], color=_INK, label="forecast")
         axes.plot(holdout["ds"], holdout["y"], "o", color=_TRUTH, markersize=3, label="came true")
         axes.set(title=title)
+        axes.legend(loc="best")
+
+
+def lines(values: Mapping[str, Sequence[float] | Array], title: str, path: Path) -> None:
+    """One line a name, over 1, 2, 3 …"""
+    with figure(path, size=(8, 4)) as (_, axes):
+        for name, each in values.items():
+            axes.plot(range(1, len(each) + 1), each, label=name)
+        axes.set(title=title)
+        axes.grid(alpha=0.3)
         axes.legend(loc="best")
 
 

@@ -6,7 +6,7 @@ import getpass
 import json
 import logging
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -55,6 +55,18 @@ class TrackedRun:
         with self._reaching() as client:
             client.log_batch(self.run_id, metrics=self._metrics(metrics))
 
+    def log_curves(self, curves: Mapping[str, Sequence[float]]) -> None:
+        """Add metrics with a value for each step, from 0 on."""
+        now = int(time.time() * 1000)
+        found = [
+            self._entities.Metric(name, value, now, step)
+            for name, values in curves.items()
+            for step, value in enumerate(values)
+        ]
+        if found:
+            with self._reaching() as client:
+                client.log_batch(self.run_id, metrics=found)
+
     def set_tags(self, tags: Mapping[str, object]) -> None:
         """Set tags; a text longer than MLflow keeps is cut."""
         with self._reaching() as client:
@@ -88,11 +100,14 @@ class TrackedRun:
         with self._reaching() as client:
             client.set_terminated(self.run_id, status)
 
-    def register(self, bundle: Path, model: str, *, tags: Mapping[str, str]) -> int:
+    def register(
+        self, bundle: Path, model: str, *, tags: Mapping[str, str], metrics: Mapping[str, float]
+    ) -> int:
         """Register a version's folder under `model`, wholly or not at all; its number.
 
-        The files are uploaded as the run's logged model and read back before the version is made.
-        A copy goes among the run's artifacts, where MLflow's page would not show them otherwise.
+        `metrics` are those of the run that MLflow shows with the model too. The files are uploaded
+        as the run's logged model and read back before the version is made. A copy goes among the
+        run's artifacts, where MLflow's page would not show them otherwise.
         Whatever fails takes what was made with it. Raises BundleInvalid, StepFailed, Unreachable.
         """
         made: list[tuple[str, ...]] = []
@@ -102,7 +117,7 @@ class TrackedRun:
                     self.experiment_id, name=MODEL, source_run_id=self.run_id
                 )
                 made.append(("delete_logged_model", logged.model_id))
-                self._upload(logged.model_id, bundle)
+                self._upload(logged.model_id, bundle, metrics)
                 version = str(self._version(logged, model, tags))
                 made.append(("delete_model_version", model, version))
                 shown = json.dumps([{"name": model, "version": int(version)}])
@@ -113,7 +128,7 @@ class TrackedRun:
             raise
         return int(version)
 
-    def _upload(self, model_id: str, bundle: Path) -> None:
+    def _upload(self, model_id: str, bundle: Path, metrics: Mapping[str, float]) -> None:
         """Send the files, read them back, and tie the logged model to the run and its metrics."""
         client = self.tracking.client
         client.log_model_artifacts(model_id, str(bundle))
@@ -127,7 +142,6 @@ class TrackedRun:
         client.log_artifacts(self.run_id, str(bundle), MODEL)
         client.finalize_logged_model(model_id, "READY")
         client.log_outputs(self.run_id, [self._entities.LoggedModelOutput(model_id, step=0)])
-        metrics = client.get_run(self.run_id).data.metrics
         client.log_batch(self.run_id, self._metrics(metrics, model_id))
 
     def _version(self, logged: Any, model: str, tags: Mapping[str, str]) -> int:

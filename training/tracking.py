@@ -101,8 +101,8 @@ def save_model(
 ) -> None:
     """Write MLflow's model folder: `flavour` is sklearn, prophet, …; `folder` must be empty.
 
-    `example` and the model's `answer` to it give the signature and the input example; the
-    requirements are stated, since guessing them takes MLflow half a minute.
+    `example` (a table or an array) and the model's `answer` to it give the signature and the input
+    example; the requirements are stated, since guessing them takes MLflow half a minute.
     """
     models = _mlflow().models
     importlib.import_module(f"mlflow.{flavour}").save_model(

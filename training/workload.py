@@ -38,10 +38,14 @@ class Split:
 
 @dataclass(frozen=True, kw_only=True)
 class Measured:
-    """What `measure` found besides the hold-out metrics: more metrics, and naive baselines."""
+    """What `measure` found besides the hold-out metrics: more metrics, and naive baselines.
+
+    `curves` are values by epoch.
+    """
 
     metrics: Mapping[str, float] = field(default_factory=dict)
     baselines: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    curves: Mapping[str, Sequence[float]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

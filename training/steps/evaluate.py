@@ -44,6 +44,7 @@ def evaluate(workload: Workload, job: Job) -> None:
     job.workspace.write("evaluation.json", evaluation.to_json())
     job.workspace.write("artifacts/evaluation.json", evaluation.to_json())
     job.run.log_metrics(flat(evaluation))
+    job.run.log_curves(measured.curves)
     said = verdict(workload.about, evaluation, caveat=data.caveat)
     job.workspace.write("verdict.json", {"verdict": said})
     job.run.set_tags({"baton.verdict": said, "mlflow.note.content": said})

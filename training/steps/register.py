@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from registry.evaluation import Evaluation
 from training.job import Job
+from training.steps.evaluate import flat
 from training.workload import Workload
 
 
@@ -20,5 +22,6 @@ def register(workload: Workload, job: Job) -> None:
             "data_source": data["source"],
             **({"baton.caveat": data["caveat"]} if data["caveat"] else {}),
         },
+        metrics=flat(Evaluation.from_json(job.workspace.read("evaluation.json"))),
     )
     job.workspace.write("registered.json", {"model": job.plan.model, "version": version})
