@@ -39,6 +39,7 @@ from registry.withdrawal import rollback
 _log = logging.getLogger(__name__)
 _RECENT = 100
 _FULL_SECONDS = 60
+_HOLDS = "this registrar holds the lease"
 _ASK_SECONDS = 0.5  # how often a registrar in waiting looks at the lease
 _NOTHING = Snapshot({}, None)
 BY_HAND = "mlflow-ui"
@@ -59,7 +60,7 @@ class Registrar:
         self._full_at_ms = 0
         self._told: dict[str, tuple[object, ...]] = {}
         self._left: set[int] = set()
-        self._said = ""
+        self._said, self._is_stuck = "", False
 
     def step(self) -> None:
         """Heed the nodes, project what is pending, then adopt what was changed by hand."""
@@ -79,11 +80,14 @@ class Registrar:
         while not stop.is_set():
             try:
                 if lease.acquire():
+                    if not self._is_stuck:
+                        self._say(logging.INFO, _HOLDS)
                     with lease.kept():
                         self._work(lease, bell, stop, poll_seconds)
                 else:
                     self._say(logging.INFO, "another registrar holds the lease; waiting for it")
             except (Unreachable, StepFailed, LeaseLost) as error:
+                self._is_stuck = True
                 self._say(logging.WARNING, f"registrar cannot work: {error}")
             bell.wait(min(poll_seconds, _ASK_SECONDS))
 
@@ -92,7 +96,8 @@ class Registrar:
         while not stop.is_set():
             lease.check()
             self.step()
-            self._say(logging.INFO, "this registrar holds the lease")
+            self._is_stuck = False
+            self._say(logging.INFO, _HOLDS)
             bell.wait(poll_seconds)
 
     def _say(self, level: int, what: str) -> None:

@@ -181,6 +181,7 @@ def test_a_fault_that_lasts_is_told_once_and_its_end_too(
     world.client.fail_next("models", times=5)
     run(world, tmp_path, rounds=8)
     assert [record.getMessage() for record in caplog.records] == [
+        "this registrar holds the lease",
         "registrar cannot work: registry: models did not answer",
         "this registrar holds the lease",
     ]
