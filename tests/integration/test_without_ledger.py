@@ -59,8 +59,10 @@ def test_an_empty_node_without_its_ledger_serves_the_fallback_until_an_entry_rep
     node.environ = {"BATON_FALLBACK_DIR": str(fallback)}
     node.start()
     until(node, 3.0)
-    node.until(lambda: node.ask("GET", "/models/iris").json["degraded"], "it says so")
-    shown = node.ask("GET", "/models/iris").json
+    # What one worker knows the other one may learn a moment later.
+    shown = node.until(
+        lambda: (r := node.ask("GET", "/models/iris").json)["degraded"] and r, "it says so"
+    )
     assert shown["seq"] is None
     assert "fallback" in shown["reason"]
     database.rmdir()
