@@ -63,9 +63,11 @@ def run(
     incumbent: Incumbent | None = None,
     on_step: Callable[[str], None] = lambda _: None,
     steps: Mapping[str, Step] = STEPS,
+    tags: Mapping[str, str] | None = None,
 ) -> Trained:
     """Train as planned; `on_step` is told each step's name before it begins.
 
+    `tags` are put on the run besides those that every run carries.
     Raises StepFailed (DataInvalid), Unreachable, or UsageError before the run exists.
     """
     began = time.monotonic()
@@ -75,7 +77,7 @@ def run(
         Tracking(settings),
         plan.experiment,
         run_name=workload.about.run_name,
-        tags=_tags(plan, settings),
+        tags={**_tags(plan, settings), **(tags or {})},
     )
     job = Job(
         plan=plan,
