@@ -1,4 +1,4 @@
-"""Commands that train: run, list."""
+"""Commands that train: run, search, list."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import warnings
 import click
 
 from training.commands.run import run_command
+from training.commands.search import search_command
 from training.commands.workloads import list_command
 
 _CHATTY = (
@@ -38,12 +39,14 @@ def main() -> None:
       python -m training run petr4 --file prices.csv --param growth=flat
       python -m training run churn.toml --file churn.csv      your own configuration and data
       python -m training run eye_disease --file pictures/
+      python -m training search iris --trials 30
       python -m training list
     """
     _quieten()
 
 
 main.add_command(run_command)
+main.add_command(search_command)
 main.add_command(list_command)
 
 

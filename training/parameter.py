@@ -13,9 +13,22 @@ Values = Mapping[str, Value]
 _WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
 
 
+@dataclass(frozen=True)
+class Range:
+    """From `low` to `high`, both included; with `log`, evenly in the logarithm."""
+
+    low: float
+    high: float
+    log: bool = False
+
+
 @dataclass(frozen=True, kw_only=True)
 class Parameter:
-    """One parameter; its type is the type of its default. `minimum` is inclusive."""
+    """One parameter; its type is the type of its default. `minimum` is inclusive.
+
+    `search` is what a search may try: a range of numbers or some of the choices. Without it the
+    parameter is left as it is.
+    """
 
     name: str
     default: Value
@@ -23,6 +36,7 @@ class Parameter:
     choices: tuple[str, ...] = ()
     minimum: float | None = None
     maximum: float | None = None
+    search: Range | tuple[str, ...] | None = None
 
     def parse(self, given: object) -> Value:
         """`given` (text from a command line, or a value) in this type; raise UsageError."""

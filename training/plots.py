@@ -50,6 +50,13 @@ def confusion(matrix: Array, names: Sequence[str], path: Path, *, caveat: str = 
             axes.text(column, row, int(count), ha="center", va="center", color=colour)
 
 
+def search(values: Mapping[int, float], objective: str, path: Path) -> None:
+    """The value of each trial, by its number."""
+    with figure(path, size=(7, 3.6)) as (_, axes):
+        axes.plot([*values], [*values.values()], "o", color=_INK, markersize=4)
+        axes.set(xlabel="trial", ylabel=objective, title="Every trial of the search")
+
+
 def bars(values: Mapping[str, float], title: str, path: Path) -> None:
     """Horizontal bars, the longest on top."""
     ordered = sorted(values.items(), key=lambda item: item[1])

@@ -13,10 +13,56 @@ from typing import Any
 import pandas as pd
 
 from training.data.dataset import DATE, VALUE, iso
-from training.parameter import Values
+from training.parameter import Parameter, Range, Values
 
 BAND = ("yhat_lower", "yhat_upper")
 SWITCH = {"auto": "auto", "true": True, "false": False}
+# Prophet's own parameters, under its names. What a search tries is what its documentation advises.
+PARAMETERS = (
+    Parameter(
+        name="changepoint_prior_scale",
+        default=0.05,
+        minimum=1e-6,
+        help="How freely the trend may bend.",
+        search=Range(0.001, 0.5, log=True),
+    ),
+    Parameter(
+        name="seasonality_prior_scale",
+        default=10.0,
+        minimum=1e-6,
+        help="How strong seasons may be.",
+        search=Range(0.01, 10.0, log=True),
+    ),
+    Parameter(
+        name="seasonality_mode",
+        default="additive",
+        choices=("additive", "multiplicative"),
+        help="Seasons add or multiply.",
+        search=("additive", "multiplicative"),
+    ),
+    Parameter(
+        name="growth", default="linear", choices=("linear", "flat"), help="Shape of the trend."
+    ),
+    Parameter(
+        name="yearly_seasonality",
+        default="auto",
+        choices=tuple(SWITCH),
+        help="Whether there is a season of a year.",
+    ),
+    Parameter(
+        name="weekly_seasonality",
+        default="auto",
+        choices=tuple(SWITCH),
+        help="Whether there is a season of a week.",
+    ),
+    Parameter(
+        name="interval_width",
+        default=0.8,
+        minimum=0.01,
+        maximum=0.99,
+        help="Share of the future the band should hold.",
+    ),
+)
 
 
 def fit(train: pd.DataFrame, params: Values, *, seed: int, samples: int) -> Any:

@@ -173,10 +173,19 @@ class Tabular(ABC):
             write(folder / "configuration.json", self.recipe.source)
         name, guess = self.naive(train)
         guesses = [{"predictions": [guess] * len(holdout)}]
-        validated = cross_validate(
-            self, train, material.params, seed=material.seed, classes=self.strata(train)
+        return Measured(
+            metrics=self.validated(train, material.params, seed=material.seed),
+            baselines={name: score(self, holdout, guesses)},
         )
-        return Measured(metrics=validated, baselines={name: score(self, holdout, guesses)})
+
+    @property
+    def objective(self) -> str:
+        """The mean of the primary metric over the folds."""
+        return f"cv_{self.about.primary}_mean"
+
+    def validated(self, train: pd.DataFrame, params: Values, *, seed: int) -> Mapping[str, float]:
+        """A cross-validation, each class in its share in every fold."""
+        return cross_validate(self, train, params, seed=seed, classes=self.strata(train))
 
     def package(self, model: Any, material: Material, folder: Path) -> Packaged:
         """MLflow's sklearn model, and the same as ONNX with its parity proven on the hold-out."""

@@ -160,6 +160,26 @@ class Workload(Protocol):
         ...
 
 
+class Searchable(Workload, Protocol):
+    """A workload whose parameters can be searched for: it can judge them inside the training part.
+
+    `objective` names the metric of `validated` that a search improves, in the direction of the
+    workload's primary metric.
+    """
+
+    @property
+    def objective(self) -> str:
+        """As `backtest_mae`."""
+        ...
+
+    def validated(self, train: pd.DataFrame, params: Values, *, seed: int) -> Mapping[str, float]:
+        """Metrics over folds of `train`, each judged by a model that has not seen it.
+
+        Empty if `params` ask for no folds.
+        """
+        ...
+
+
 def score(workload: Workload, holdout: pd.DataFrame, answers: Sequence[Answer]) -> dict[str, float]:
     """The workload's metrics of some answers to `workload.requests(holdout)`."""
     truth, predicted = workload.truth(holdout), workload.predicted(answers)

@@ -12,7 +12,7 @@ from training.classification import Classification
 from training.cross_validation import FOLDS
 from training.data.dataset import Field
 from training.estimators import ESTIMATORS
-from training.parameter import Parameter
+from training.parameter import Parameter, Range
 from training.tabular import RANDOM_STATE, TEST_SIZE, Recipe
 from training.workload import About
 
@@ -41,8 +41,20 @@ _ABOUT = About(
         Field(TARGET, "label", ("species", "class", "variety"), _LABELS),
     ),
     parameters=(
-        Parameter(name="n_estimators", default=100, minimum=1, help="Trees of the forest."),
-        Parameter(name="max_depth", default=10, minimum=1, help="Deepest a tree may grow."),
+        Parameter(
+            name="n_estimators",
+            default=100,
+            minimum=1,
+            help="Trees of the forest.",
+            search=Range(10, 400, log=True),
+        ),
+        Parameter(
+            name="max_depth",
+            default=10,
+            minimum=1,
+            help="Deepest a tree may grow.",
+            search=Range(2, 20),
+        ),
         RANDOM_STATE,
         TEST_SIZE,
         FOLDS,

@@ -11,7 +11,7 @@ therefore begins where the training part ends; `future` dates may lie anywhere.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +27,7 @@ from training.data.checks import Requirements
 from training.data.dataset import DATE, VALUE, Field, iso
 from training.environment import pinned
 from training.parameter import Parameter, Values
-from training.prophet_model import BAND, SWITCH
+from training.prophet_model import BAND
 from training.tracking import save_model
 from training.workload import (
     About,
@@ -46,48 +46,9 @@ _GOLDEN_HORIZON = 30
 _FILE = "model.json"
 
 
-# Prophet's own parameters under their names, and how much is learnt from and judged on.
+# Prophet's own, and how much is learnt from and judged on.
 _PARAMETERS = (
-    Parameter(
-        name="changepoint_prior_scale",
-        default=0.05,
-        minimum=1e-6,
-        help="How freely the trend may bend.",
-    ),
-    Parameter(
-        name="seasonality_prior_scale",
-        default=10.0,
-        minimum=1e-6,
-        help="How strong seasons may be.",
-    ),
-    Parameter(
-        name="seasonality_mode",
-        default="additive",
-        choices=("additive", "multiplicative"),
-        help="Seasons add or multiply.",
-    ),
-    Parameter(
-        name="growth", default="linear", choices=("linear", "flat"), help="Shape of the trend."
-    ),
-    Parameter(
-        name="yearly_seasonality",
-        default="auto",
-        choices=tuple(SWITCH),
-        help="Whether there is a season of a year.",
-    ),
-    Parameter(
-        name="weekly_seasonality",
-        default="auto",
-        choices=tuple(SWITCH),
-        help="Whether there is a season of a week.",
-    ),
-    Parameter(
-        name="interval_width",
-        default=0.8,
-        minimum=0.01,
-        maximum=0.99,
-        help="Share of the future the band should hold.",
-    ),
+    *prophet_model.PARAMETERS,
     Parameter(
         name="holdout_days",
         default=30,
@@ -136,6 +97,7 @@ class Petr4:
     """See the module's docstring."""
 
     about = _ABOUT
+    objective = "backtest_mae"
 
     def requirements(self, params: Values) -> Requirements:
         """Increasing dates, values above zero, and enough rows for the folds."""
@@ -199,11 +161,6 @@ class Petr4:
         lower, upper = (predicted[name].to_numpy() for name in BAND)
         folds = {"horizon": horizon, "folds": int(params["backtest_folds"])}
 
-        def refit(before: pd.DataFrame, dates: pd.Series[pd.Timestamp]) -> Array:
-            fitted = prophet_model.fit(before, params, seed=material.seed, samples=0)
-            values: Array = fitted.predict(pd.DataFrame({DATE: dates}))["yhat"].to_numpy()
-            return values
-
         baselines = {}
         naives = {"seasonal_naive": seasonal_naive(season(frequency(train[DATE]))), "naive": naive}
         for name, forecaster in naives.items():
@@ -216,9 +173,25 @@ class Petr4:
         return Measured(
             metrics={
                 "coverage": metrics.coverage(truth, lower, upper),
-                **backtest(train, refit, _ABOUT.metrics, **folds),
+                **self.validated(train, params, seed=material.seed),
             },
             baselines=baselines,
+        )
+
+    def validated(self, train: pd.DataFrame, params: Values, *, seed: int) -> Mapping[str, float]:
+        """A rolling-origin backtest: fitted again at each origin, on what came before it."""
+
+        def refit(before: pd.DataFrame, dates: pd.Series[pd.Timestamp]) -> Array:
+            fitted = prophet_model.fit(before, params, seed=seed, samples=0)
+            values: Array = fitted.predict(pd.DataFrame({DATE: dates}))["yhat"].to_numpy()
+            return values
+
+        return backtest(
+            train,
+            refit,
+            _ABOUT.metrics,
+            horizon=int(params["holdout_days"]),
+            folds=int(params["backtest_folds"]),
         )
 
     def package(self, model: Any, material: Material, folder: Path) -> Packaged:
