@@ -49,6 +49,11 @@ class Workspace:
         return self.root / "pictures"
 
     @property
+    def fetched(self) -> Path:
+        """Where what was fetched is kept for all runs: beside their directories."""
+        return self.root.parents[1] / "data"
+
+    @property
     def bundle(self) -> Path:
         """The version's folder."""
         return self.root / "bundle"

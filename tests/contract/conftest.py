@@ -67,16 +67,20 @@ def through(request: pytest.FixtureRequest) -> Iterator[Through]:
 
 @pytest.fixture(scope="session")
 def trained_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Setting]:
-    """A workload's version by the workload's name; trained when it is first asked for."""
+    """A workload's version by the workload's name; trained when it is first asked for.
+
+    All of them go into one registry.
+    """
+    home = tmp_path_factory.mktemp("trained")
+    settings = embedded(home / "var")
 
     @functools.cache
     def made(name: str) -> Setting:
-        home = tmp_path_factory.mktemp(name)
-        settings = embedded(home / "var")
         plan = Plan.of(name, settings, params=TINY.get(name))
         done = train(plan, settings)
         path = Tracking(settings).mlflow.artifacts.download_artifacts(
-            artifact_uri=f"models:/{done.model}/{done.version}", dst_path=str(home / "version")
+            artifact_uri=f"models:/{done.model}/{done.version}",
+            dst_path=str(home / "versions" / name),
         )
         return Setting(settings, plan, done, Path(path))
 

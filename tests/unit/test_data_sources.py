@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import pandas as pd
 import pytest
 
-from registry.errors import DataInvalid, StepFailed, UnknownName, UsageError
+from registry.errors import DataInvalid, UnknownName, UsageError
 from training.data.csv import CsvFile
 from training.data.dataset import DATE, VALUE, Field, fingerprint
 from training.data.sample import Sample
 from training.data.source import NAMES, source
-from training.data.yahoo import Yahoo
 from training.workloads import get
 
 FIELDS = get("petr4").about.fields
@@ -139,35 +137,6 @@ def test_labels_are_known_by_number_and_by_name(tmp_path: Path) -> None:
     assert data.frame["target"].tolist() == [0, 2, 1]
     with pytest.raises(DataInvalid, match=r"row 2: target: expected one of .*got 'rose'"):
         csv_file(tmp_path, header + "5,3,1,0.2,rose\n").load("", IRIS_FIELDS)
-
-
-def yahoo_frame() -> pd.DataFrame:
-    """As `yfinance.Ticker.history` answers: time zone, capital names."""
-    dates = pd.date_range("2024-01-02", periods=3, tz="America/Sao_Paulo")
-    return pd.DataFrame({"Close": [1.0, 2.0, 3.0], "Volume": 1}, index=dates)
-
-
-def test_yahoo_prices_become_dates_and_values() -> None:
-    """The day at the exchange, without its time zone."""
-    data = Yahoo(history=lambda _: yahoo_frame()).load("PETR4.SA", FIELDS)
-    assert (data.name, data.source, data.last_date) == ("PETR4.SA", "yahoo", "2024-01-04")
-    assert data.frame[VALUE].tolist() == [1.0, 2.0, 3.0]
-
-
-def test_an_unknown_ticker_is_refused() -> None:
-    """Yahoo answers nothing for it."""
-    with pytest.raises(DataInvalid, match="yahoo NOPE: no rows"):
-        Yahoo(history=lambda _: pd.DataFrame()).load("NOPE", FIELDS)
-
-
-def test_no_network_is_a_failed_step_that_says_what_to_do() -> None:
-    """Not a traceback."""
-
-    def offline(_: str) -> pd.DataFrame:
-        raise ConnectionError("no route")
-
-    with pytest.raises(StepFailed, match="--source sample"):
-        Yahoo(history=offline).load("PETR4.SA", FIELDS)
 
 
 def test_the_fingerprint_is_of_the_content_alone() -> None:

@@ -33,7 +33,10 @@ class Source(Protocol):
         ...
 
 
-_SOURCES: Mapping[str, Callable[[], Source]] = {"sample": Sample, "yahoo": Yahoo}
+_SOURCES: Mapping[str, Callable[[Path | None], Source]] = {
+    "sample": lambda _: Sample(),
+    "yahoo": lambda cache: Yahoo(cache=cache),
+}
 _FILED: Mapping[str, Callable[[Path], Source]] = {"csv": CsvFile, "folder": Folder}
 NAMES = (*_SOURCES, *_FILED, "fundus")
 
@@ -44,11 +47,12 @@ def source(
     file: Path | None = None,
     params: Values | None = None,
     scratch: Path | None = None,
+    cache: Path | None = None,
 ) -> Source:
     """The source called `name`. Raises UnknownName or UsageError.
 
     `csv` needs the file and `folder` the directory; `fundus` draws as the workload's parameters
-    `images`, `size` and `data_seed` say, into `scratch`.
+    `images`, `size` and `data_seed` say, into `scratch`. What is fetched is kept in `cache`.
     """
     if name in _FILED:
         if file is None:
@@ -60,7 +64,7 @@ def source(
         raise UnknownName("source", name, NAMES)
     if file is not None:
         raise UsageError(f"source {name}: takes no file; leave --file out or use --source csv")
-    return _SOURCES[name]()
+    return _SOURCES[name](cache)
 
 
 def _fundus(params: Values, scratch: Path) -> Source:

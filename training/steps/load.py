@@ -17,6 +17,7 @@ def load(workload: Workload, job: Job) -> None:
         file=Path(plan.file) if plan.file else None,
         params=plan.params,
         scratch=job.workspace.pictures,
+        cache=job.workspace.fetched,
     )
     data = reader.load(plan.series, workload.about.fields)
     job.workspace.save_dataset(data)
