@@ -14,11 +14,13 @@ from typing import Any
 import pytest
 
 from benchmarks.node import CommandFailed, Node
+from benchmarks.processes import watcher_pid, worker_pids
 from registry.bundle import Bundle
 from serving.golden import worst_error
 from tests.contract.trainings import Setting
 from training.workloads import find
 
+TRAINING = ("pandas", "sklearn", "scipy", "tensorflow", "matplotlib", "pyarrow", "sqlalchemy")
 _READY_SECONDS = 120
 
 
@@ -27,6 +29,7 @@ class Served:
     """A node, and the version of each workload that it serves."""
 
     node: Node
+    server: int
     versions: Mapping[str, Setting]
 
 
@@ -45,11 +48,11 @@ def served(
     for version in versions.values():
         trained = version.trained
         node.run("registry", "promote", trained.model, str(trained.version))
-    with node.serving(log=folder / "server.log"):
+    with node.serving(log=folder / "server.log") as server:
         node.ready(seconds=_READY_SECONDS)
         for version in versions.values():
             node.follows(version.trained.model, "1", seconds=_READY_SECONDS)
-        yield Served(node, versions)
+        yield Served(node, server.pid, versions)
 
 
 def answered(node: Node, model: str, request: Mapping[str, Any]) -> dict[str, Any]:
@@ -68,6 +71,22 @@ def test_it_is_served_as_it_was_trained(served: Served, workload: str) -> None:
         assert (body["model"], body["version"]) == (version.trained.model, "1")
         error = worst_error(example["response"], body, golden)
         assert not isinstance(error, str), error
+
+
+def libraries(pid: int) -> set[str]:
+    """The training libraries whose compiled parts a process has loaded."""
+    maps = Path(f"/proc/{pid}/maps").read_text(encoding="utf-8")
+    return {name for name in TRAINING if f"/site-packages/{name}/" in maps}
+
+
+def test_the_worker_that_answered_all_that_has_no_training_library(served: Served) -> None:
+    """Not even in passing; the watcher, which talks to MLflow, shows that one would be seen."""
+    for name, version in served.versions.items():
+        example = served.node.call(f"/models/{version.trained.model}")["schema"]["example"]
+        assert answered(served.node, version.trained.model, example), name
+    [worker] = worker_pids(served.server)
+    assert libraries(worker) == set()
+    assert "pandas" in libraries(watcher_pid(served.server))
 
 
 @pytest.mark.parametrize("workload", sorted(find()))
