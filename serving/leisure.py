@@ -16,6 +16,7 @@ from contextvars import ContextVar
 from typing import TypeVar
 
 _T = TypeVar("_T")
+_NICENESS = 5
 _seconds: ContextVar[float] = ContextVar("seconds", default=0.0)
 
 
@@ -32,24 +33,40 @@ def at_leisure(seconds: float) -> Iterator[None]:
 def compute(work: Callable[[], _T]) -> _T:
     """The result of `work`, or what it raises; computed here where nothing else was said.
 
-    Where requests leave no time for it, it is begun again here, and what comes later is dropped.
+    Where requests leave no time for it, it is begun again by a thread that takes some from them,
+    and what comes later is dropped.
     """
     seconds = _seconds.get()
     if not seconds:
         return work()
-    result: Future[_T] = Future()
-    threading.Thread(target=_give_way, args=(work, result), name="leisure", daemon=True).start()
+    idle = _begin(work, _only_when_idle)
     try:
-        return result.result(seconds)
+        return idle.result(seconds)
     except TimeoutError:
-        if result.done():  # `work` itself raised it
+        if idle.done():  # `work` itself raised it
             raise
-    return work()
+    return _begin(work, _with_less).result()
 
 
-def _give_way(work: Callable[[], _T], result: Future[_T]) -> None:
+def _begin(work: Callable[[], _T], give_way: Callable[[], None]) -> Future[_T]:
+    """Have it computed by a thread of its own, which gives way first."""
+    result: Future[_T] = Future()
+
+    def compute_there() -> None:
+        give_way()
+        try:
+            result.set_result(work())
+        except BaseException as error:  # noqa: BLE001 - raised where the result is waited for
+            result.set_exception(error)
+
+    threading.Thread(target=compute_there, name="leisure", daemon=True).start()
+    return result
+
+
+def _only_when_idle() -> None:
     os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0))
-    try:
-        result.set_result(work())
-    except BaseException as error:  # noqa: BLE001 - raised where the result is waited for
-        result.set_exception(error)
+
+
+def _with_less() -> None:
+    """A quarter of a processor that requests want all of, and all that they leave."""
+    os.nice(_NICENESS)  # of this thread alone

@@ -85,7 +85,7 @@ def run(
         run=tracked,
         incumbent=incumbent or ServedIncumbent.of(settings),
     )
-    with closing(tracked):
+    with _closing(tracked):
         _describe(job)
         for name, step in steps.items():
             on_step(name)
@@ -138,7 +138,7 @@ def _tag_failure(job: Job, step: str, error: BaseException) -> None:
 
 
 @contextmanager
-def closing(run: TrackedRun) -> Iterator[None]:
+def _closing(run: TrackedRun) -> Iterator[None]:
     """End the run as FINISHED, FAILED or, for a person's interruption, KILLED."""
     try:
         yield

@@ -9,19 +9,21 @@ study, and a study that was stopped is gone on with by its name.
 from __future__ import annotations
 
 import dataclasses
+import logging
 import math
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from registry.errors import StepFailed, UsageError
+from registry.errors import BatonError, StepFailed, UsageError
 from registry.settings import Settings
 from training import apart, plots
 from training.incumbent import ServedIncumbent
 from training.job import Job, Plan
 from training.parameter import Parameter, Range, Value, Values
-from training.pipeline import Trained, closing, run
+from training.pipeline import run
 from training.steps.fit import seed_everything
 from training.steps.load import load
 from training.steps.split import split
@@ -29,6 +31,7 @@ from training.steps.validate import validate
 from training.study import SUFFIX, OnTrial, Study
 from training.tracked_run import TrackedRun
 from training.tracking import Tracking
+from training.trained import Trained
 from training.workload import Searchable, Workload
 from training.workloads import get
 from training.workspace import Workspace
@@ -36,6 +39,8 @@ from training.workspace import Workspace
 PARENT = "mlflow.parentRunId"
 FOLDER = "searches"
 _STUDY = "baton.search"
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,7 +92,7 @@ def search(
         seed=plan.seed,
     )
     job = _job(kept, plan, settings, tracking)
-    with closing(cast("TrackedRun", job.run)):
+    with _ended(cast("TrackedRun", job.run)):
         for step in (load, validate, split):
             step(workload, job)
         kept.agree(_asked(plan, job, free))
@@ -147,7 +152,8 @@ def _free(workload: Workload, plan: Plan, fixed: Collection[str]) -> tuple[Param
 def _job(kept: Study, plan: Plan, settings: Settings, tracking: Tracking) -> Job:
     """What the steps work with: the study's run, the one it has or a new one, and its folder."""
     if kept.run_id is not None:
-        parent = TrackedRun.reopen(tracking, kept.run_id)
+        parent = TrackedRun.open(tracking, kept.run_id)
+        parent.reopen()
     else:
         tags = {
             "environment": settings.environment,
@@ -206,7 +212,7 @@ class _Judged:
             },
         )
         params = {**plan.params, **proposed}
-        with closing(child):
+        with _ended(child):
             child.log_params({**params, "seed": plan.seed})
             found = self._folds(params)
             child.log_metrics(found)
@@ -240,3 +246,17 @@ def _report(kept: Study, job: Job, objective: str) -> None:
     job.run.log_metrics({f"best_{objective}": value, "trials": kept.trials})
     job.run.set_tags({f"best.{name}": chosen for name, chosen in best.items()})
     job.run.log_artifacts(folder)
+
+
+@contextmanager
+def _ended(run: TrackedRun) -> Iterator[None]:
+    """Mark the run FINISHED; FAILED or, for a person's interruption, KILLED if this is left so."""
+    try:
+        yield
+    except BaseException as error:
+        try:
+            run.finish("FAILED" if isinstance(error, Exception) else "KILLED")
+        except BatonError as unreachable:
+            _log.warning("run %s could not be ended: %s", run.run_id, unreachable)
+        raise
+    run.finish("FINISHED")

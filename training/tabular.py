@@ -96,10 +96,12 @@ class Tabular(ABC):
         self.about = recipe.about
 
     def requirements(self, params: Values) -> Requirements:
-        """Columns above zero where the recipe says so, two different things to predict."""
+        """Columns above zero where the recipe says so; every class, or two different numbers."""
         folds(params)
         return Requirements(
-            min_rows=_MIN_ROWS, positive=self.recipe.positive, min_labels=(self.recipe.target, 2)
+            min_rows=_MIN_ROWS,
+            positive=self.recipe.positive,
+            different=(self.recipe.target, max(2, len(self.recipe.classes))),
         )
 
     def split(self, frame: pd.DataFrame, params: Values, *, seed: int) -> Split:  # noqa: ARG002

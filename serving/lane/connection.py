@@ -10,7 +10,7 @@ import asyncio
 import time
 from typing import Final, Protocol, cast
 
-from registry.errors import BatonError
+from registry.errors import BatonError, Overloaded
 from serving.answer import Answer
 from serving.lane.incoming import Incoming, NoRequest, broken_off, late
 from serving.lane.reply import encoded
@@ -29,9 +29,8 @@ class Handler(Protocol):
 
     max_body_bytes: int
 
-    @property
-    def stopping(self) -> bool:
-        """Whether each connection's next answer is to be its last."""
+    def lasts(self, connection: Connection) -> bool:
+        """Whether it may ask again; else its next answer is its last."""
 
     def take(self, connection: Connection, request: Request) -> Answer | None:
         """Answer now; or None, and call `connection.answer` later, on the loop's thread."""
@@ -74,8 +73,7 @@ class Connection(asyncio.Protocol):
         )
         self._since = time.monotonic()
         if not self._handler.opened(self):
-            busy = BatonError("too many connections; try again shortly")
-            self._last_words(self._handler.refuse(busy, None, 503))
+            self._last_words(self._handler.refuse(all_taken(), None, 503))
 
     def data_received(self, data: bytes) -> None:
         """Go on with the request that is under way, or begin one; answer what is whole."""
@@ -144,7 +142,7 @@ class Connection(asyncio.Protocol):
         elif self._incoming.has_begun:
             if waited > _REQUEST_SECONDS:
                 self._refuse(late(_REQUEST_SECONDS))
-        elif waited > _IDLE_SECONDS or (self._handler.stopping and waited > _LINGER_SECONDS):
+        elif waited > _IDLE_SECONDS or (waited > _LINGER_SECONDS and not self._handler.lasts(self)):
             self._close()
 
     def abort(self) -> None:
@@ -195,7 +193,7 @@ class Connection(asyncio.Protocol):
         """Send the answer; begin with what came behind its request."""
         assert self._transport
         incoming = self._incoming
-        keep = incoming.keeps_alive and not self._handler.stopping
+        keep = incoming.keeps_alive and self._handler.lasts(self)
         self._transport.write(encoded(answer, incoming.request, keep=keep))
         if not keep:
             self._close()
@@ -235,3 +233,8 @@ class Connection(asyncio.Protocol):
         if self._transport and not self._transport.is_closing():
             self._is_held = False
             self._transport.resume_reading()
+
+
+def all_taken() -> Overloaded:
+    """What a client is told that comes when there are as many as a worker takes."""
+    return Overloaded("all connections of this worker are taken; try again shortly")

@@ -16,7 +16,7 @@ Work = Callable[[], Answer]
 Then = Callable[[Answer | Exception, float], None]
 
 # Nobody is let in who would wait longer, unless it is for as long as one answer takes.
-_MOST_SECONDS: Final = 0.5
+_MOST_SECONDS: Final = 0.25
 _WEIGHT: Final = 0.1
 
 

@@ -21,7 +21,7 @@ from typing import Final
 from registry.errors import BatonError, MalformedRequest, Overloaded
 from serving import problems
 from serving.answer import Answer, trusted_id
-from serving.lane.connection import Connection
+from serving.lane.connection import Connection, all_taken
 from serving.lane.crew import Crew, Work
 from serving.lane.hot import Hot, hot
 from serving.lane.request import Request
@@ -45,18 +45,35 @@ _NICENESS: Final = 5
 _FORECAST: Final = b"/predict/"
 _TIMEOUT: Final = "X-Request-Timeout-Ms"
 _BATON: Final = Baton()
+# Clients beyond those a worker takes who are heard once: who asks for health is answered.
+_SPARE: Final = 64
+_HEALTH: Final = frozenset(
+    (
+        b"/livez",
+        b"/readyz",
+        b"/ping",
+        b"/health",
+        b"/v2/health/live",
+        b"/v2/health/ready",
+        b"/metrics",
+    )
+)
 
 
 class Lane:
     """The handler of all connections of a worker; used on its loop's thread."""
 
     def __init__(self, application: Application, parts: Parts, *, most_open: int) -> None:
-        """`application` answers what is no prediction; of `most_open` clients."""
+        """`application` answers what is no prediction; of `most_open` clients.
+
+        Beyond them it tells some more what they ask of the server's health, but nothing else.
+        """
         settings = parts.settings
         self._application = application
         self._answerer, self._manager, self._stop = parts.answerer, parts.manager, parts.stopping
         self.max_body_bytes = settings.max_body_bytes
         self.connections: set[Connection] = set()
+        self._spare: set[Connection] = set()
         self._most_open = most_open
         self._loop = asyncio.get_event_loop()
         self._most_waiting = settings.queue
@@ -66,23 +83,28 @@ class Lane:
         self._turns = Turns()
         self._known: dict[bytes, Hot | None] = {}
 
-    @property
-    def stopping(self) -> bool:
-        """Whether this worker is about to end: each connection's next answer is its last."""
-        return self._stop.is_set()
+    def lasts(self, connection: Connection) -> bool:
+        """See `Handler.lasts`: not in a worker that is about to end, and not with one too many."""
+        return not (self._stop.is_set() or connection in self._spare)
 
     def opened(self, connection: Connection) -> bool:
         """See `Handler.opened`."""
         self.connections.add(connection)
-        return len(self.connections) <= self._most_open
+        beyond = len(self.connections) - self._most_open
+        if beyond > 0:
+            self._spare.add(connection)
+        return beyond <= _SPARE
 
     def closed(self, connection: Connection) -> None:
         """See `Handler.closed`."""
         self.connections.discard(connection)
+        self._spare.discard(connection)
 
     def take(self, connection: Connection, request: Request) -> Answer | None:
         """See `Handler.take`."""
         route = self._route(request)
+        if connection in self._spare and request.target not in _HEALTH:
+            return self._refused(all_taken(), request, route)
         try:
             until = _until(request)
         except MalformedRequest as error:

@@ -76,6 +76,9 @@ class Bench:
     def answer(self, answer: Answer) -> None:
         self.later.append(answer)
 
+    def abort(self) -> None:
+        """As one of the lane's own connections."""
+
     def ask(
         self, target: bytes = b"/models/iris/predict", body: bytes = b"{}", **headers: str
     ) -> Answer | None:
@@ -309,3 +312,52 @@ def test_what_fails_outside_of_any_answer_is_a_500_that_says_nothing(bench: Benc
     assert bench.ask(b"/livez", b"") is None
     [answer] = bench.until(1)
     assert (answer.status, b"secret" in answer.body) == (500, False)
+
+
+class Idle:
+    """A client that has not asked anything."""
+
+    def abort(self) -> None:
+        pass
+
+
+def fill(bench: Bench) -> None:
+    """As many clients as the lane takes."""
+    assert all(bench.lane.opened(Idle()) for _ in range(10))  # type: ignore[arg-type]
+
+
+def test_beyond_its_clients_it_tells_whoever_asks_for_health(bench: Bench) -> None:
+    """A probe is not to take a server for dead that has too much to do."""
+    fill(bench)
+    assert bench.lane.opened(bench)  # type: ignore[arg-type]
+    assert bench.ask(b"/readyz", b"") is None
+    assert bench.until(1)[0].body == b"/readyz"
+    assert not bench.lane.lasts(bench)  # type: ignore[arg-type]
+
+
+def test_beyond_its_clients_it_refuses_predictions(bench: Bench) -> None:
+    fill(bench)
+    bench.lane.opened(bench)  # type: ignore[arg-type]
+    refused = bench.ask()
+    assert refused is not None
+    assert (refused.status, refused.headers["Retry-After"]) == (503, "1")
+    assert b"all connections of this worker are taken" in refused.body
+    assert bench.answerer.threads == []
+
+
+def test_even_those_are_bounded(bench: Bench) -> None:
+    fill(bench)
+    taken = [bench.lane.opened(Idle()) for _ in range(100)]  # type: ignore[arg-type]
+    assert taken == [True] * 64 + [False] * 36
+
+
+def test_who_comes_when_others_have_left_is_a_client_like_any(bench: Bench) -> None:
+    one = Idle()
+    fill(bench)
+    bench.lane.opened(one)  # type: ignore[arg-type]
+    for connection in [*bench.lane.connections]:
+        bench.lane.closed(connection)
+    bench.lane.opened(bench)  # type: ignore[arg-type]
+    assert bench.lane.lasts(bench)  # type: ignore[arg-type]
+    assert bench.ask() is None
+    assert bench.until(1)[0].status == 200

@@ -78,6 +78,9 @@ class Handler:
         self.refused.append((str(error), status))
         return Answer(status, {}, b"")
 
+    def lasts(self, _connection: Connection) -> bool:
+        return not self.stopping
+
     def opened(self, _connection: Connection) -> bool:
         return self.room
 

@@ -1,4 +1,4 @@
-"""Computing at leisure: by a thread that gives way, or here when it got no time."""
+"""Computing at leisure: by a thread that gives way, or takes a little when it got no time."""
 
 from __future__ import annotations
 
@@ -50,17 +50,35 @@ def test_what_it_raises_is_raised_here(error: Exception) -> None:
     assert len(times) == 1
 
 
-def test_where_it_gets_no_time_it_is_computed_here() -> None:
-    here = threading.get_native_id()
+def test_where_it_gets_no_time_it_is_begun_again_by_a_thread_that_takes_some() -> None:
+    """Not as much as who answers requests."""
     never = threading.Event()
 
-    def work() -> int:
-        if threading.get_native_id() != here:
+    def work() -> tuple[int, int]:
+        if os.sched_getscheduler(0) == os.SCHED_IDLE:
             never.wait(LONG)
-        return threading.get_native_id()
+        return os.sched_getscheduler(0), os.getpriority(os.PRIO_PROCESS, 0)
 
+    mine = os.getpriority(os.PRIO_PROCESS, 0)
     try:
         with at_leisure(0.05):
-            assert compute(work) == here
+            policy, niceness = compute(work)
+    finally:
+        never.set()
+    assert (policy, niceness) == (os.SCHED_OTHER, min(mine + 5, 19))
+    assert os.getpriority(os.PRIO_PROCESS, 0) == mine
+
+
+def test_what_it_raises_the_second_time_is_raised_here() -> None:
+    never = threading.Event()
+
+    def work() -> None:
+        if os.sched_getscheduler(0) == os.SCHED_IDLE:
+            never.wait(LONG)
+        raise ValueError("no such file")
+
+    try:
+        with at_leisure(0.05), pytest.raises(ValueError, match="no such file"):
+            compute(work)
     finally:
         never.set()

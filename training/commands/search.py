@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import click
 from rich.table import Table
@@ -10,21 +10,28 @@ from rich.table import Table
 from registry.console import err, exits, out, print_json
 from registry.errors import UsageError
 from registry.settings import Settings
-from training.commands.asked import Asked, asks, interruptible
+from training.commands import asked
+from training.commands.working import hand_over, interruptible
 
 if TYPE_CHECKING:
     from training.search import Searched
 
 
 @click.command("search")
-@asks
+@asked.asks
 @click.option("--trials", type=click.IntRange(min=1), default=20, show_default=True)
 @click.option("--seconds", type=float, help="Begin no trial after so long.")
 @click.option("--study", help="Name of the study; go on with one by its name.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on standard output.")
 @exits
 def search_command(
-    asked: Asked, trials: int, seconds: float | None, study: str | None, as_json: bool
+    *,
+    params: tuple[str, ...],
+    trials: int,
+    seconds: float | None,
+    study: str | None,
+    as_json: bool,
+    **options: Any,
 ) -> None:
     """Try parameters of WORKLOAD inside the training part, then train with the best.
 
@@ -35,7 +42,8 @@ def search_command(
     from training.search import search, unused  # noqa: PLC0415 - pandas would slow down --help
 
     settings = Settings.read()
-    plan = asked.plan(settings)
+    plan = asked.plan(settings, params=params, **options)
+    hand_over(plan)
     if study is not None and not study.replace("-", "").replace("_", "").isalnum():
         raise UsageError(f"--study {study!r}: expected letters, digits, - and _")
     name = study or unused(settings.home, plan.model)
@@ -43,13 +51,14 @@ def search_command(
     def tell(number: int, value: float | None) -> None:
         err.print(f"{name}: trial {number}: {'failed' if value is None else f'{value:.6g}'}")
 
-    with interruptible(f"go on with --study {name}"):
+    err.print(f"study {name}: if it is stopped, go on with --study {name}")
+    with interruptible():
         found = search(
             plan,
             settings,
             study=name,
             trials=trials,
-            fixed={*asked.params},
+            fixed={*asked.pairs(params)},
             seconds=seconds,
             on_trial=tell,
         )

@@ -1,12 +1,14 @@
 """What must hold before anything is fitted: each check refuses by row and value.
 
-Checks are pure functions of a Dataset; which of them apply is the workload's `Requirements`.
+Which checks apply is the workload's `Requirements`; they become a schema of pandera, whose failures
+are told as rows of the source.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -14,85 +16,107 @@ import pandas as pd
 from registry.errors import DataInvalid
 from training.data.dataset import DATE, Dataset, iso
 
+if TYPE_CHECKING:
+    import pandera.pandas as pa
+
+_TOLD = 4
+
 
 @dataclass(frozen=True, kw_only=True)
 class Requirements:
     """What a workload asks of its data.
 
     `max_gap_steps` is the longest allowed distance between two dates, in the usual (median)
-    distance; `positive` names columns that must be above zero.
+    distance; `positive` names columns that must be above zero, `different` a column and how many
+    different values it must have at least.
     """
 
     min_rows: int
     dated: bool = False
     max_gap_steps: float = 10.0
     positive: tuple[str, ...] = ()
-    min_labels: tuple[str, int] | None = None
+    different: tuple[str, int] | None = None
 
 
 def check(data: Dataset, wanted: Requirements) -> None:
-    """Raise DataInvalid for the first thing that is wrong, with up to three more named."""
-    problems = _problems(data, wanted)
-    first = next(problems, None)
-    if first is None:
-        return
-    more = [problem for problem, _ in zip(problems, range(3), strict=False)]
-    raise DataInvalid("; ".join([f"{data.origin}, {first}", *more]))
+    """Raise DataInvalid for the first thing that is wrong, with up to three more named.
+
+    What has no value, or too few rows, is told alone: later checks rely on it.
+    """
+    for schema in (_complete(data.frame, wanted), _sensible(data.frame, wanted)):
+        problems = [*_problems(data.frame, schema)]
+        if problems:
+            raise DataInvalid(f"{data.origin}, {'; '.join(problems[:_TOLD])}")
 
 
-def _problems(data: Dataset, wanted: Requirements) -> Iterator[str]:
-    """Every problem, the most basic first; later checks rely on earlier ones."""
-    if len(data.frame) < wanted.min_rows:
-        yield f"all rows: expected at least {wanted.min_rows}, got {len(data.frame)}"
-    missing = [*_missing(data.frame)]
-    yield from missing
-    if missing:
-        return
-    for column in wanted.positive:
-        yield from _not_positive(data.frame[column])
+def _complete(frame: pd.DataFrame, wanted: Requirements) -> pa.DataFrameSchema:
+    """Enough rows, and a finite value in every cell."""
+    import pandera.pandas as pa  # noqa: PLC0415 - half a second
+
+    finite = pa.Check(_is_finite, error="expected a finite value", ignore_na=False)
+    few = f"expected at least {wanted.min_rows}, got {len(frame)}"
+    return pa.DataFrameSchema(
+        {name: pa.Column(checks=finite, nullable=True) for name in frame.columns},
+        checks=pa.Check(lambda rows: len(rows) >= wanted.min_rows, error=few),
+    )
+
+
+def _sensible(frame: pd.DataFrame, wanted: Requirements) -> pa.DataFrameSchema:
+    """Values in their range, dates in their order, and something to learn."""
+    import pandera.pandas as pa  # noqa: PLC0415 - half a second
+
+    checks: dict[str, list[pa.Check]] = {name: [] for name in frame.columns}
+    for name in wanted.positive:
+        checks[name].append(pa.Check.gt(0, error="expected more than 0"))
     if wanted.dated:
-        disorder = [*_disorder(data.frame[DATE])]
-        yield from disorder
-        if not disorder:
-            yield from _gaps(data.frame[DATE], wanted.max_gap_steps)
-    if wanted.min_labels is not None:
-        column, least = wanted.min_labels
-        if (found := data.frame[column].nunique()) < least:
-            yield f"all rows: {column}: expected at least {least} different values, got {found}"
+        most = f"expected at most {wanted.max_gap_steps:g} usual steps after the date before"
+        checks[DATE] += [
+            pa.Check(_is_later, error="expected a later date than the row before"),
+            pa.Check(lambda dates: _is_near(dates, wanted.max_gap_steps), error=most),
+        ]
+    whole = []
+    if wanted.different is not None:
+        column, least = wanted.different
+        found = frame[column].nunique()
+        few = f"{column}: expected at least {least} different values, got {found}"
+        whole.append(pa.Check(lambda _: found >= least, error=few))
+    return pa.DataFrameSchema(
+        {name: pa.Column(checks=of) for name, of in checks.items()}, checks=whole
+    )
 
 
-def _missing(frame: pd.DataFrame) -> Iterator[str]:
-    """Cells without a value, or with one that is not finite."""
-    for column in frame.columns:
-        values = frame[column]
-        bad = values.isna()
-        if values.dtype.kind == "f":
-            bad |= ~np.isfinite(values)
-        for row in values.index[bad]:
-            yield f"row {row}: {column}: expected a finite value, got {values.loc[row]}"
+def _problems(frame: pd.DataFrame, schema: pa.DataFrameSchema) -> Iterator[str]:
+    """Every failure, those of the whole before those of a row."""
+    from pandera.errors import SchemaErrors  # noqa: PLC0415 - half a second
+
+    try:
+        schema.validate(frame, lazy=True)
+    except SchemaErrors as errors:
+        for failed in errors.failure_cases.itertuples():
+            if failed.column is None:
+                yield f"all rows: {failed.check}"
+            else:
+                said = f"{failed.column}: {failed.check}, got {_shown(failed.failure_case)}"
+                yield f"row {failed.index}: {said}"
 
 
-def _not_positive(values: pd.Series[float]) -> Iterator[str]:
-    """Values that are zero or below."""
-    for row in values.index[values <= 0]:
-        yield f"row {row}: {values.name}: expected more than 0, got {values.loc[row]:g}"
+def _is_finite(values: pd.Series[Any]) -> pd.Series[bool]:
+    return values.notna() if values.dtype.kind != "f" else np.isfinite(values)
 
 
-def _disorder(dates: pd.Series[pd.Timestamp]) -> Iterator[str]:
-    """Dates that come twice or go back."""
+def _is_later(dates: pd.Series[pd.Timestamp]) -> pd.Series[bool]:
+    return ~(dates.diff() <= pd.Timedelta(0))
+
+
+def _is_near(dates: pd.Series[pd.Timestamp], most: float) -> pd.Series[bool]:
+    """Of dates in disorder nothing is said: which of them are far from the others is not known."""
     steps = dates.diff()
-    for row in dates.index[(steps <= pd.Timedelta(0)).to_numpy()]:
-        before = dates.shift().loc[row]
-        what = "is there twice" if dates.loc[row] == before else f"comes after {iso(before)}"
-        yield f"row {row}: {DATE}: dates must increase, but {iso(dates.loc[row])} {what}"
+    far = steps > steps.median() * most
+    return ~(far & bool(_is_later(dates).all()))
 
 
-def _gaps(dates: pd.Series[pd.Timestamp], max_gap_steps: float) -> Iterator[str]:
-    """Distances far above the usual one."""
-    steps = dates.diff()
-    usual = steps.median()
-    for row in dates.index[(steps > usual * max_gap_steps).to_numpy()]:
-        yield (
-            f"row {row}: {DATE}: a gap of {steps.loc[row] / usual:.0f} steps before "
-            f"{iso(dates.loc[row])}; at most {max_gap_steps:g} are allowed"
-        )
+def _shown(value: Any) -> str:
+    """A value of the data, as a person would write it."""
+    if isinstance(value, pd.Timestamp):
+        return iso(value)
+    return f"{value:g}" if isinstance(value, float) else str(value)

@@ -45,17 +45,15 @@ class Exchange:
 
         A day on which the calendar knows no trading counts as over when the day is.
         """
-        closes = self._calendar.closes.reindex(pd.DatetimeIndex(dates))
-        midnight = (dates + pd.Timedelta(days=1)).dt.tz_localize(self._calendar.tz)
-        ends = closes.dt.tz_convert(self._calendar.tz)
-        ends = ends.where(ends.notna().to_numpy(), midnight.to_numpy())
-        return pd.Series(ends.to_numpy() <= now.tz_convert("UTC").to_numpy(), index=dates.index)
+        midnights = (dates + pd.Timedelta(days=1)).dt.tz_localize(self._calendar.tz)
+        closes = dates.map(self._calendar.closes)
+        return closes.where(closes.notna(), midnights.dt.tz_convert("UTC")) <= now
 
     def missing(self, dates: pd.Series[pd.Timestamp]) -> pd.DatetimeIndex:
         """Days of trading between the first and the last of `dates` that are not among them."""
         known = self._calendar.sessions
         within = known[(known >= dates.iloc[0]) & (known <= dates.iloc[-1])]
-        return within.difference(pd.DatetimeIndex(dates))
+        return pd.DatetimeIndex(within.difference(pd.DatetimeIndex(dates)))
 
     def sessions(self, first: pd.Timestamp, last: pd.Timestamp) -> int:
         """How many days of trading there are from `first` to `last`, both included."""

@@ -106,7 +106,8 @@ class Yahoo:
         moved = (both["Close_known"] / both["Close"] - 1).abs()
         if both.empty or (moved > _SAME).any():
             return self._fetched(series, first)
-        return pd.concat([known[known[DATE] < fresh[DATE].iloc[0]], fresh], ignore_index=True)
+        before: pd.DataFrame = known[known[DATE] < fresh[DATE].iloc[0]]
+        return pd.concat([before, fresh], ignore_index=True)
 
     def _fetched(self, series: str, first: pd.Timestamp) -> pd.DataFrame:
         """Rows of finished days, dates as the exchange's; Yahoo is asked again when it refuses."""

@@ -103,7 +103,7 @@ class EyeDisease:
 
     def requirements(self, params: Values) -> Requirements:  # noqa: ARG002 - the port's signature
         """All four classes."""
-        return Requirements(min_rows=40, min_labels=(LABEL, len(CLASSES)))
+        return Requirements(min_rows=40, different=(LABEL, len(CLASSES)))
 
     def split(self, frame: pd.DataFrame, params: Values, *, seed: int) -> Split:  # noqa: ARG002
         """Shuffled, each class in the same share on both sides; not by the run's seed (as iris)."""

@@ -100,7 +100,7 @@ class Petr4:
     objective = "backtest_mae"
 
     def requirements(self, params: Values) -> Requirements:
-        """Increasing dates, values above zero, and enough rows for the folds."""
+        """Increasing dates, values above zero that change, and enough rows for the folds."""
         horizon, folds = int(params["holdout_days"]), int(params["backtest_folds"])
         if int(params["history_rows"]) < (least := horizon * (folds + 2)):
             raise UsageError(
@@ -112,6 +112,7 @@ class Petr4:
             dated=True,
             max_gap_steps=float(params["max_gap_steps"]),
             positive=(VALUE,),
+            different=(VALUE, 2),
         )
 
     def split(self, frame: pd.DataFrame, params: Values, *, seed: int) -> Split:  # noqa: ARG002

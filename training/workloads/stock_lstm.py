@@ -105,6 +105,7 @@ class StockLstm:
             dated=True,
             max_gap_steps=30.0,
             positive=(VALUE, "open", "high", "low"),
+            different=(VALUE, 2),
         )
 
     def split(self, frame: pd.DataFrame, params: Values, *, seed: int) -> Split:  # noqa: ARG002
