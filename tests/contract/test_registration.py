@@ -22,6 +22,7 @@ from training.tracking import Tracking
 from training.workload import Workload
 from training.workspace import Workspace
 
+# In their order; after each, and before the first.
 CALLS = (
     "create_logged_model",
     "log_model_artifacts",
@@ -34,6 +35,7 @@ CALLS = (
     "set_logged_model_tags",
     "set_tag",
 )
+MOMENTS = [(CALLS[0], "before"), *((call, "after") for call in CALLS)]
 
 
 class Client:
@@ -58,10 +60,11 @@ class Client:
             here = name == self._call and not self.broke
             if here and self._when == "before":
                 self._break()
-            result = method(*args, **kwargs)
-            if here:
-                self._break()
-            return result
+            try:
+                return method(*args, **kwargs)
+            finally:
+                if here:
+                    self._break()
 
         return call
 
@@ -122,8 +125,7 @@ def breaking(settings: Settings, call: str, when: str, error: BaseException) -> 
     return {**STEPS, "register": register}
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize(("call", "when"), MOMENTS)
 def test_an_interrupted_registration_leaves_nothing(
     call: str, when: str, packaged: Packaged
 ) -> None:
@@ -139,8 +141,7 @@ def test_an_interrupted_registration_leaves_nothing(
     assert packaged.of(run_id)[0] == [trained.version]
 
 
-@pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("call", CALLS)
+@pytest.mark.parametrize(("call", "when"), MOMENTS)
 def test_a_registration_that_loses_mlflow_is_made_whole_later(
     call: str, when: str, packaged: Packaged
 ) -> None:
