@@ -7,7 +7,7 @@ PY = .venv/bin/python
 help:  ## list these verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup:  ## build .venv from the hashed lock; GROUP=tensorflow: what Keras workloads need, beside it
+setup:  ## build .venv from the hashed lock; GROUP=tensorflow: what Keras workloads need, GROUP=airflow: Airflow, beside it
 	@$(PYTHON) infra/environment.py $(or $(GROUP),dev)
 
 clients:  ## an environment with other people's clients, for the tests of the protocols
@@ -72,7 +72,7 @@ bench-swap: setup  ## measure the swap, over an hour: ARGS="--only plain --runs 
 	@$(PY) -m benchmarks.swap $(ARGS)
 
 nightly: setup  ## what takes too long for every change: ARGS="--only million"
-	@$(PY) -m benchmarks.nightly $(ARGS)
+	@$(PYTHON) infra/environment.py airflow && $(PY) -m benchmarks.nightly $(ARGS)
 
 clean:  ## remove .venv and var/: everything trained, promoted and stored here
 	@rm -rf .venv var

@@ -75,6 +75,12 @@ JOBS: tuple[Job, ...] = (
         "pytest -q --durations=0 tests/integration/test_description.py",
         {"BATON_TEST_CASES": "5000"},
     ),
+    Job(
+        "airflow",
+        "the DAGs of iris and petr4 in a real Airflow: a task a step, one run; a failed step again",
+        "pytest -q --durations=0 tests/integration/test_airflow.py",
+        {"BATON_TEST_AIRFLOW": "all"},
+    ),
 )
 
 

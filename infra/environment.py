@@ -19,7 +19,7 @@ import venv
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-APART = ("clients", "peers", "peers-models", "peers-frameworks", "tensorflow")
+APART = ("airflow", "clients", "peers", "peers-models", "peers-frameworks", "tensorflow")
 WANTED = (3, 11)
 
 

@@ -53,6 +53,11 @@ def exit_code(error: BaseException) -> int:
     return next((code for kind, code in _EXIT_CODES.items() if isinstance(error, kind)), BUG)
 
 
+def notes(error: BaseException) -> list[str]:
+    """What was added to an error on its way up: what to do about it."""
+    return [*getattr(error, "__notes__", ())]
+
+
 def print_json(value: Mapping[str, Any]) -> None:
     """Write one JSON object to standard output."""
     sys.stdout.write(json.dumps(value, indent=2, default=str) + "\n")
@@ -69,6 +74,8 @@ def exits(command: Callable[P, None]) -> Callable[P, None]:
             if kwargs.get("as_json"):
                 print_json({"error": type(error).__name__, "message": str(error)})
             err.print(f"{type(error).__name__}: {error}", style="red", markup=False, soft_wrap=True)
+            for note in notes(error):
+                err.print(note, soft_wrap=True)
             sys.exit(exit_code(error))
 
     return wrapped

@@ -1,4 +1,4 @@
-"""Commands that train: run, search, list."""
+"""Commands that train, and that say what was trained; each is a file in commands/."""
 
 from __future__ import annotations
 
@@ -8,8 +8,11 @@ import warnings
 
 import click
 
+from training.commands.reproduce import reproduce_command
 from training.commands.run import run_command
+from training.commands.runs import runs_command
 from training.commands.search import search_command
+from training.commands.steps import begin_command, resume_command, step_command
 from training.commands.workloads import list_command
 
 _CHATTY = (
@@ -39,13 +42,21 @@ def main() -> None:
       python -m training run petr4 --file prices.csv --param growth=flat
       python -m training run churn.toml --file churn.csv      your own configuration and data
       python -m training run eye_disease --file pictures/
-      python -m training search iris --trials 30
+      python -m training search iris --trials 30  parameters first
+      python -m training resume RUN_ID            go on where it failed or was killed
+      python -m training reproduce RUN_ID         the same numbers again?
+      python -m training runs --since 2026-11-01
       python -m training list
     """
     _quieten()
 
 
 main.add_command(run_command)
+main.add_command(begin_command)
+main.add_command(step_command)
+main.add_command(resume_command)
+main.add_command(reproduce_command)
+main.add_command(runs_command)
 main.add_command(search_command)
 main.add_command(list_command)
 

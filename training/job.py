@@ -84,6 +84,14 @@ class Plan:
         """As written to `plan.json`."""
         return dataclasses.asdict(self)
 
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> Self:
+        """The reverse of `to_json`; raises UsageError for what is no plan."""
+        try:
+            return cls(**data)
+        except TypeError as error:
+            raise UsageError(f"plan.json: {error}") from error
+
 
 class RunLog(Protocol):
     """The one MLflow run of a job, as the steps see it."""

@@ -1,59 +1,34 @@
-"""The pipeline: load → validate → split → fit → evaluate → package → register, in one MLflow run.
+"""The pipeline: load → validate → split → fit → evaluate → package → register, one MLflow run.
 
 A step that fails marks the run FAILED with its name in the tag `baton.failed_step`, and nothing is
 registered. Called by the command line and by whoever trains from Python:
 
     run(Plan.of("iris", settings), settings)
+
+or, one process a step, by `begin` and then `take` for each; `resume` goes on with a run from
+wherever it stopped, however it did. What one process hands to the next is the run's workspace and
+nothing else, and only one at a time works on a run.
 """
 
 from __future__ import annotations
 
-import dataclasses
-import logging
-import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Callable, Mapping
 
-from registry.errors import BatonError, StepFailed, Unreachable
+from registry.errors import UsageError
 from registry.settings import Settings
-from training import apart, environment
-from training.incumbent import Incumbent, ServedIncumbent
-from training.job import Job, Plan
+from training import apart
+from training.attempt import Attempt
+from training.incumbent import Incumbent
+from training.job import Plan
+from training.progress import Progress
 from training.steps import STEPS, Step
 from training.tracked_run import TrackedRun
-from training.tracking import MODEL, Tracking
-from training.workload import Workload
+from training.tracking import Tracking
+from training.trained import Trained
 from training.workloads import get
 from training.workspace import Workspace
 
-LAST_TRAINED = "last_trained.json"
-
-_log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Trained:
-    """A finished run and the version it registered."""
-
-    workload: str
-    model: str
-    version: int
-    run_id: str
-    experiment: str
-    series: str
-    source: str
-    verdict: str
-    metrics: Mapping[str, float]
-    baselines: Mapping[str, Mapping[str, float]]
-    current: Mapping[str, Any] | None
-    seconds: float
-    artifacts: tuple[str, ...]
-
-    def to_json(self) -> dict[str, Any]:
-        """As printed by `--json`."""
-        return dataclasses.asdict(self)
+OnStep = Callable[[str], None]
 
 
 def run(
@@ -61,7 +36,7 @@ def run(
     settings: Settings,
     *,
     incumbent: Incumbent | None = None,
-    on_step: Callable[[str], None] = lambda _: None,
+    on_step: OnStep = lambda _: None,
     steps: Mapping[str, Step] = STEPS,
     tags: Mapping[str, str] | None = None,
 ) -> Trained:
@@ -70,122 +45,124 @@ def run(
     `tags` are put on the run besides those that every run carries.
     Raises StepFailed (DataInvalid), Unreachable, or UsageError before the run exists.
     """
-    began = time.monotonic()
-    workload = get(plan.workload, configuration=plan.configuration)
-    apart.require(workload.about)
-    tracked = TrackedRun.start(
-        Tracking(settings),
-        plan.experiment,
-        run_name=workload.about.run_name,
-        tags={**_tags(plan, settings), **(tags or {})},
+    _require(plan)
+    attempt = Attempt.new(
+        plan, settings, tags=tags or {}, steps=steps, incumbent=incumbent, on_step=on_step
     )
-    job = Job(
-        plan=plan,
-        workspace=Workspace(settings.home / "runs" / tracked.run_id),
-        run=tracked,
-        incumbent=incumbent or ServedIncumbent.of(settings),
-    )
-    with _closing(tracked):
-        _describe(job)
-        for name, step in steps.items():
-            on_step(name)
-            _run_step(name, step, workload, job)
-        trained = _trained(job, seconds=time.monotonic() - began)
-    _remember(settings, trained)
-    job.workspace.remove()
+    with attempt.marking(), attempt.job.workspace.made().held():
+        attempt.describe()
+        trained = _all(attempt)
+    return _leave(attempt, trained, settings)
+
+
+def begin(plan: Plan, settings: Settings, *, tags: Mapping[str, str] | None = None) -> str:
+    """Make the run and its workspace, and do no step yet; the run's id. Raises as `run` does."""
+    _require(plan)
+    attempt = Attempt.new(plan, settings, tags=tags or {}, steps=STEPS)
+    with attempt.marking(), attempt.job.workspace.made().held():
+        attempt.describe()
+    return attempt.run.run_id
+
+
+def resume(
+    run_id: str,
+    settings: Settings,
+    *,
+    incumbent: Incumbent | None = None,
+    on_step: OnStep = lambda _: None,
+    steps: Mapping[str, Step] = STEPS,
+) -> Trained:
+    """Do what is left of a run, in that run; nothing is registered twice.
+
+    Raises UsageError if nothing is left, or if another process works on it; else as `run` does.
+    """
+    attempt = _again(run_id, settings, incumbent=incumbent, on_step=on_step, steps=steps)
+    with attempt.job.workspace.held(), attempt.marking():
+        attempt.run.reopen()
+        trained = _all(attempt)
+    return _leave(attempt, trained, settings)
+
+
+def take(
+    step: str,
+    run_id: str,
+    settings: Settings,
+    *,
+    incumbent: Incumbent | None = None,
+    steps: Mapping[str, Step] = STEPS,
+) -> Trained | None:
+    """Do one step of a run that was begun; what the run has come to, if it was the last.
+
+    A step may be done again; those after it then have to be, too. Raises UsageError for a step
+    whose turn has not come; else as `resume` does.
+    """
+    attempt = _again(run_id, settings, incumbent=incumbent, steps=steps)
+    files = attempt.job.workspace
+    with files.held():
+        Progress.read(files).before(step)
+        with attempt.marking():
+            attempt.run.reopen()
+            attempt.go_on([step])
+            trained = None if Progress.read(files).left else attempt.finish()
+    return trained and _leave(attempt, trained, settings)
+
+
+def finished(run_id: str, settings: Settings) -> bool:
+    """Whether a run has been through all its steps."""
+    if Workspace.of(settings, run_id).has("progress.json"):
+        return False
+    return TrackedRun.open(Tracking(settings), run_id).status() == "FINISHED"
+
+
+def planned(run_id: str, settings: Settings) -> Plan:
+    """What a run in progress was asked for; raises UsageError if nothing is in progress."""
+    workspace = Workspace.of(settings, run_id)
+    if not workspace.has("progress.json"):
+        raise _not_in_progress(run_id, settings)
+    return Plan.from_json(workspace.read("plan.json"))
+
+
+def _require(plan: Plan) -> None:
+    """Refuse a workload whose libraries are not here."""
+    apart.require(get(plan.workload, configuration=plan.configuration).about)
+
+
+def _again(
+    run_id: str,
+    settings: Settings,
+    *,
+    steps: Mapping[str, Step],
+    incumbent: Incumbent | None,
+    on_step: OnStep = lambda _: None,
+) -> Attempt:
+    """Another attempt at a run in progress."""
+    plan = planned(run_id, settings)
+    _require(plan)
+    run = TrackedRun.open(Tracking(settings), run_id)
+    return Attempt.of(run, plan, settings, steps=steps, incumbent=incumbent, on_step=on_step)
+
+
+def _all(attempt: Attempt) -> Trained:
+    """Do what is left, and finish."""
+    attempt.go_on(Progress.read(attempt.job.workspace).left)
+    return attempt.finish()
+
+
+def _leave(attempt: Attempt, trained: Trained, settings: Settings) -> Trained:
+    """Keep of a finished run only what it has come to."""
+    trained.remember(settings)
+    attempt.job.workspace.remove()
     return trained
 
 
-def _tags(plan: Plan, settings: Settings) -> dict[str, str]:
-    """What every run carries from its first moment."""
-    return {
-        "environment": settings.environment,
-        "data_source": plan.source,
-        "ticker": plan.series,
-        "baton.workload": plan.workload,
-        "baton.model": plan.model,
-        **environment.code(),
-    }
-
-
-def _describe(job: Job) -> None:
-    """Say what the run was asked for and what it is made with."""
-    job.workspace.write("plan.json", job.plan.to_json())
-    job.workspace.write("artifacts/dependencies.json", environment.dependencies())
-    job.workspace.write("artifacts/hardware.json", environment.hardware())
-    job.run.log_artifacts(job.workspace.artifacts)
-
-
-def _run_step(name: str, step: Step, workload: Workload, job: Job) -> None:
-    """Run one step; anything it did not raise on purpose becomes a StepFailed with its name."""
-    try:
-        step(workload, job)
-    except BaseException as error:
-        _tag_failure(job, name, error)
-        if isinstance(error, BatonError) or not isinstance(error, Exception):
-            raise
-        raise StepFailed(f"step {name}: {type(error).__name__}: {error}") from error
-
-
-def _tag_failure(job: Job, step: str, error: BaseException) -> None:
-    """Say on the run which step failed and why, if MLflow can still be told."""
-    try:
-        job.run.set_tags(
-            {"baton.failed_step": step, "baton.error": f"{type(error).__name__}: {error}"}
-        )
-    except BatonError as unreachable:
-        _log.warning("step %s failed and the run could not be told: %s", step, unreachable)
-
-
-@contextmanager
-def _closing(run: TrackedRun) -> Iterator[None]:
-    """End the run as FINISHED, FAILED or, for a person's interruption, KILLED."""
-    try:
-        yield
-    except BaseException as error:
-        status = "FAILED" if isinstance(error, Exception) else "KILLED"
-        try:
-            run.finish(status)
-        except (Unreachable, StepFailed) as unreachable:
-            _log.warning("run %s could not be marked %s: %s", run.run_id, status, unreachable)
-        raise
-    run.finish("FINISHED")
-
-
-def _trained(job: Job, *, seconds: float) -> Trained:
-    """What there is to say after the last step."""
-    evaluation = job.workspace.read("evaluation.json")
-    return Trained(
-        workload=job.plan.workload,
-        model=job.plan.model,
-        version=job.workspace.read("registered.json")["version"],
-        run_id=job.run.run_id,
-        experiment=job.plan.experiment,
-        series=evaluation["series"],
-        source=evaluation["source"],
-        verdict=job.workspace.read("verdict.json")["verdict"],
-        metrics=evaluation["metrics"],
-        baselines=evaluation["baselines"],
-        current=evaluation["current"],
-        seconds=round(seconds, 2),
-        artifacts=_artifacts(job.workspace),
+def _not_in_progress(run_id: str, settings: Settings) -> UsageError:
+    """Why a run cannot be gone on with: it is finished, or its workspace is not on this machine."""
+    status = TrackedRun.open(Tracking(settings), run_id).status()
+    if status == "FINISHED":
+        return UsageError(f"run {run_id}: {status}; nothing is left to be done")
+    runs = settings.home / "runs"
+    there = sorted(path.name for path in runs.iterdir()) if runs.is_dir() else []
+    return UsageError(
+        f"run {run_id}: {status}, and its workspace is not in {runs}, where there is: "
+        f"{', '.join(there) or 'none'}; train again"
     )
-
-
-def _artifacts(workspace: Workspace) -> tuple[str, ...]:
-    """Every file the run shows, sorted."""
-    below = {"": workspace.artifacts, f"{MODEL}/": workspace.bundle}
-    return tuple(
-        sorted(
-            prefix + str(path.relative_to(folder))
-            for prefix, folder in below.items()
-            for path in folder.rglob("*")
-            if path.is_file()
-        )
-    )
-
-
-def _remember(settings: Settings, trained: Trained) -> None:
-    """Keep what was trained last here, so that `make promote` alone can promote it."""
-    last = {"model": trained.model, "version": trained.version, "run_id": trained.run_id}
-    Workspace(settings.home).write(LAST_TRAINED, last)

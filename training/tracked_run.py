@@ -1,27 +1,23 @@
-"""One open MLflow run: what the steps log to, and how a version is registered from it."""
+"""One open MLflow run: what the steps log to (registering is in registration.py)."""
 
 from __future__ import annotations
 
 import getpass
 import json
-import logging
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any, Self
 
-from registry.bundle import Manifest
 from registry.client import reaching
-from registry.errors import BatonError
 from training.data.dataset import Dataset
-from training.tracking import MODEL, Tracking, infer_signature
+from training.registration import REGISTERED, Registration, entities
+from training.tracking import Tracking, infer_signature
 
 _MAX_TAG = 5000
-
-_log = logging.getLogger(__name__)
+_FAILURE = ("baton.failed_step", "baton.error")
 
 
 @dataclass(frozen=True)
@@ -43,6 +39,13 @@ class TrackedRun:
             run = tracking.client.create_run(found, run_name=run_name, tags={**own, **tags})
         return cls(tracking, run.info.run_id, found)
 
+    @classmethod
+    def open(cls, tracking: Tracking, run_id: str) -> Self:
+        """A run that is there; raises UnknownName if it is not."""
+        with reaching(tracking.settings.tracking_uri, missing=("run", run_id)):
+            run = tracking.client.get_run(run_id)
+        return cls(tracking, run_id, run.info.experiment_id)
+
     def log_params(self, params: Mapping[str, object]) -> None:
         """Add parameters."""
         with self._reaching() as client:
@@ -53,7 +56,7 @@ class TrackedRun:
     def log_metrics(self, metrics: Mapping[str, float]) -> None:
         """Add metrics."""
         with self._reaching() as client:
-            client.log_batch(self.run_id, metrics=self._metrics(metrics))
+            client.log_batch(self.run_id, metrics=entities(self.tracking, metrics))
 
     def log_curves(self, curves: Mapping[str, Sequence[float]]) -> None:
         """Add metrics with a value for each step, from 0 on."""
@@ -95,84 +98,45 @@ class TrackedRun:
         with self._reaching() as client:
             client.log_artifacts(self.run_id, str(folder), into)
 
+    def status(self) -> str:
+        """RUNNING, FINISHED, FAILED or KILLED."""
+        with self._reaching() as client:
+            return str(client.get_run(self.run_id).info.status)
+
+    def registered(self) -> bool:
+        """Whether its version is made, and nothing is missing."""
+        with self._reaching() as client:
+            return REGISTERED in client.get_run(self.run_id).data.tags
+
+    def fail(self, step: str, why: str) -> None:
+        """Say which step failed, and why."""
+        self.set_tags(dict(zip(_FAILURE, (step, why), strict=True)))
+
     def finish(self, status: str) -> None:
         """Close the run: FINISHED, FAILED or KILLED."""
         with self._reaching() as client:
             client.set_terminated(self.run_id, status)
+
+    def reopen(self) -> None:
+        """Say that somebody works on it: RUNNING, and no word of what failed before."""
+        with self._reaching() as client:
+            run = client.get_run(self.run_id)
+            if run.info.status != "RUNNING":
+                client.update_run(self.run_id, status="RUNNING")
+            for tag in _FAILURE:
+                if tag in run.data.tags:
+                    client.delete_tag(self.run_id, tag)
 
     def register(
         self, bundle: Path, model: str, *, tags: Mapping[str, str], metrics: Mapping[str, float]
     ) -> int:
         """Register a version's folder under `model`, wholly or not at all; its number.
 
-        `metrics` are those of the run that MLflow shows with the model too. The files are uploaded
-        as the run's logged model and read back before the version is made. A copy goes among the
-        run's artifacts, where MLflow's page would not show them otherwise.
-        Whatever fails takes what was made with it. Raises BundleInvalid, StepFailed, Unreachable.
+        `metrics` are those of the run that MLflow shows with the model too. A version that this run
+        made before is the one. Raises BundleInvalid, StepFailed, Unreachable.
         """
-        made: list[tuple[str, ...]] = []
-        try:
-            with self._reaching() as client:
-                logged = client.create_logged_model(
-                    self.experiment_id, name=MODEL, source_run_id=self.run_id
-                )
-                made.append(("delete_logged_model", logged.model_id))
-                self._upload(logged.model_id, bundle, metrics)
-                version = str(self._version(logged, model, tags))
-                made.append(("delete_model_version", model, version))
-                shown = json.dumps([{"name": model, "version": int(version)}])
-                client.set_logged_model_tags(logged.model_id, {"mlflow.modelVersions": shown})
-                client.set_tag(self.run_id, "model_version", version)
-        except BaseException:
-            self._undo(made)
-            raise
-        return int(version)
-
-    def _upload(self, model_id: str, bundle: Path, metrics: Mapping[str, float]) -> None:
-        """Send the files, read them back, and tie the logged model to the run and its metrics."""
-        client = self.tracking.client
-        client.log_model_artifacts(model_id, str(bundle))
-        with TemporaryDirectory(prefix="baton-register-") as scratch:
-            self.tracking.mlflow.artifacts.download_artifacts(
-                artifact_uri=f"models:/{model_id}",
-                dst_path=scratch,
-                tracking_uri=self.tracking.settings.tracking_uri,
-            )
-            Manifest.of(bundle).verify(Path(scratch))
-        client.log_artifacts(self.run_id, str(bundle), MODEL)
-        client.finalize_logged_model(model_id, "READY")
-        client.log_outputs(self.run_id, [self._entities.LoggedModelOutput(model_id, step=0)])
-        client.log_batch(self.run_id, self._metrics(metrics, model_id))
-
-    def _version(self, logged: Any, model: str, tags: Mapping[str, str]) -> int:
-        """Make the version."""
-        client, settings = self.tracking.client, self.tracking.settings
-        self.tracking.unless_there(client.create_registered_model, model)
-        # A registry of its own knows nothing of the tracking server's logged models.
-        shared = settings.registry_uri == settings.tracking_uri
-        version = client.create_model_version(
-            model,
-            f"models:/{logged.model_id}" if shared else logged.artifact_location,
-            run_id=self.run_id,
-            tags=dict(tags),
-            model_id=logged.model_id if shared else None,
-        )
-        return int(version.version)
-
-    def _undo(self, made: list[tuple[str, ...]]) -> None:
-        """Delete what was made, the last first, as far as MLflow still answers."""
-        for deletion, *what in reversed(made):
-            try:
-                with self._reaching() as client:
-                    getattr(client, deletion)(*what)
-            except BatonError as error:
-                _log.warning("%s %s: %s", deletion, " ".join(what), error)
-
-    def _metrics(self, metrics: Mapping[str, float], model_id: str | None = None) -> list[Any]:
-        """Metrics as MLflow takes them: of the run, or of its logged model too."""
-        now = time.time_ns() // 1_000_000
-        metric = self._entities.Metric
-        return [metric(k, float(v), now, 0, model_id=model_id) for k, v in metrics.items()]
+        registration = Registration(self.tracking, self.run_id, self.experiment_id, model)
+        return registration.make(bundle, tags=tags, metrics=metrics)
 
     @property
     def _entities(self) -> Any:

@@ -1,27 +1,34 @@
 """A run's working directory: the only way by which one step hands something to the next.
 
-    plan.json       what was asked for
+    plan.json       what was asked for     progress.json  which steps are done (progress.py)
     data.parquet    the data as read       dataset.json   its name, source, credit, origin
     train.parquet   holdout.parquet        the two parts of the data
     model/          the fitted model       evaluation.json
     artifacts/      what the run shows     bundle/        the version as it will be registered
     pictures/       drawn by a source that draws
 
-It lies under `<home>/runs/<run id>`, stays after a failure and is removed after a success.
+It lies under `<home>/runs/<run id>`, stays after a failure and is removed after a success. Steps
+that are run on several machines need this directory on a disk that all of them see.
 """
 
 from __future__ import annotations
 
+import fcntl
 import json
+import os
+import re
 import shutil
-from collections.abc import Mapping
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import pandas as pd
 
-from registry.errors import StepFailed
+from registry.errors import StepFailed, UsageError
+from registry.settings import Settings
 from training.data.dataset import Dataset
 
 _ABOUT = ("name", "source", "credit", "origin", "caveat")
@@ -32,6 +39,38 @@ class Workspace:
     """The directory `root` of one run."""
 
     root: Path
+
+    @classmethod
+    def of(cls, settings: Settings, run_id: str) -> Self:
+        """That of a run; raises UsageError for what cannot be a run's id."""
+        if not re.fullmatch(r"[A-Za-z0-9_-]+", run_id):
+            raise UsageError(f"run {run_id!r}: expected a run's id, as MLflow shows it")
+        return cls(settings.home / "runs" / run_id)
+
+    def made(self) -> Self:
+        """The same, as an empty directory; raises StepFailed if it cannot be made."""
+        try:
+            self.root.mkdir(parents=True)
+        except OSError as error:
+            raise StepFailed(f"workspace {self.root}: {error.strerror}") from error
+        return self
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Keep every other process out of it; raises UsageError if one is in there."""
+        try:
+            lock = (self.root / "lock").open("wb")
+        except OSError as error:
+            raise UsageError(f"workspace {self.root}: {error.strerror}") from error
+        with lock:
+            try:
+                # The kernel lets go of it when the process ends, however it ends.
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise UsageError(f"run {self.root.name}: another process works on it") from None
+            if os.fstat(lock.fileno()).st_nlink == 0:
+                raise UsageError(f"run {self.root.name}: another process has just finished it")
+            yield
 
     @property
     def model(self) -> Path:
@@ -83,16 +122,22 @@ class Workspace:
         return pd.read_parquet(self._existing(f"{name}.parquet"))
 
     def write(self, name: str, value: Mapping[str, Any]) -> None:
-        """Keep a JSON object."""
-        self.root.mkdir(parents=True, exist_ok=True)
+        """Keep a JSON object, wholly or not at all."""
         path = self.root / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        # Not beside it: what a killed process leaves would be shown, or registered.
+        half = self.root / f".{path.name}-{os.getpid()}-{threading.get_ident()}"
+        half.write_text(json.dumps(value, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+        half.replace(path)
 
     def read(self, name: str) -> dict[str, Any]:
         """A JSON object of an earlier step; raises StepFailed if there is none."""
         value: dict[str, Any] = json.loads(self._existing(name).read_text(encoding="utf-8"))
         return value
+
+    def has(self, name: str) -> bool:
+        """Whether an earlier step left this."""
+        return (self.root / name).exists()
 
     def remove(self) -> None:
         """Delete the directory."""

@@ -63,7 +63,13 @@ PROMISED = {
     "iris_logistic": {"configuration.json", "confusion_matrix.json", "classification_report.txt"},
     "diabetes": {"configuration.json", "onnx_model/parity.json", "plots/predictions.png"},
 }
-EVERYWHERE = {"dependencies.json", "hardware.json", "evaluation.json", "model/MLmodel"}
+EVERYWHERE = {
+    "dependencies.json",
+    "hardware.json",
+    "evaluation.json",
+    "model/MLmodel",
+    "plan.json",
+}
 
 
 @pytest.fixture(scope="module", params=sorted(find()))
@@ -123,6 +129,9 @@ def test_the_run_says_what_it_used(trained: Setting) -> None:
     assert tags["data_source"] == trained.trained.source
     assert tags["ticker"] == tags["baton.series"] == trained.trained.series
     assert tags["baton.workload"] == trained.plan.workload
+    assert tags["baton.primary"] in trained.trained.metrics
+    assert len(tags["git_commit"]) == 40
+    assert tags["git_dirty"] in ("true", "false")
     assert tags["baton.credit"]
     assert tags["baton.verdict"] == trained.trained.verdict
     assert {
@@ -146,6 +155,8 @@ def test_the_run_shows_its_files(trained: Setting) -> None:
     assert on_disk == set(trained.trained.artifacts)
     versions = json.loads((shown / "dependencies.json").read_text(encoding="utf-8"))
     assert "mlflow" in versions["packages"]
+    plan = json.loads((shown / "plan.json").read_text(encoding="utf-8"))
+    assert Plan.from_json(plan) == trained.plan
 
 
 def test_everything_lies_under_baton_home(trained: Setting) -> None:
