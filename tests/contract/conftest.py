@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -82,6 +83,7 @@ def trained_once(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Se
             artifact_uri=f"models:/{done.model}/{done.version}",
             dst_path=str(home / "versions" / name),
         )
-        return Setting(settings, plan, done, Path(path))
+        last = json.loads((settings.home / "last_trained.json").read_text(encoding="utf-8"))
+        return Setting(settings, plan, done, Path(path), last)
 
     return made

@@ -33,12 +33,16 @@ TINY: Mapping[str, Mapping[str, object]] = {
 
 @dataclass(frozen=True)
 class Setting:
-    """One workload, trained once for all tests."""
+    """One workload, trained once for all tests.
+
+    `last` is what was kept as trained last when it was; others went into the same registry since.
+    """
 
     settings: Settings
     plan: Plan
     trained: Trained
     version: Path
+    last: Mapping[str, Any]
 
     @property
     def client(self) -> Any:
