@@ -81,7 +81,7 @@ def libraries(pid: int) -> set[str]:
 
 
 def test_the_worker_that_answered_all_that_has_no_training_library(served: Served) -> None:
-    """Not even in passing; this process, which trained some of them, shows that one would be seen."""
+    """Not even in passing; this process, which trained some, shows that one would be seen."""
     for name, version in served.versions.items():
         example = served.node.call(f"/models/{version.trained.model}")["schema"]["example"]
         assert answered(served.node, version.trained.model, example), name
