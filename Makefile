@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PY = .venv/bin/python
 .DEFAULT_GOAL = help
-.PHONY: help setup clients peers lock demo train promote rollback retire status history verify serve mlflow test lint format bench bench-front bench-overload bench-swap nightly clean
+.PHONY: help setup clients peers lock demo train promote rollback retire status history verify serve mlflow test lint format bench bench-front bench-overload bench-swap bench-training nightly clean
 
 help:  ## list these verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -70,6 +70,10 @@ bench-overload: setup  ## five times more requests than can be answered; needs w
 
 bench-swap: setup  ## measure the swap, over an hour: ARGS="--only plain --runs 3"
 	@$(PY) -m benchmarks.swap $(ARGS)
+
+bench-training: setup  ## how long whole trainings take: ARGS="--rounds 5"
+	@$(PYTHON) infra/environment.py tensorflow
+	@$(PY) -m benchmarks.trainings $(ARGS)
 
 nightly: setup  ## what takes too long for every change: ARGS="--only million"
 	@$(PYTHON) infra/environment.py airflow && $(PY) -m benchmarks.nightly $(ARGS)
