@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         ],
         [
             (
-                "petr4 on the bundled USD/BRL, stock_lstm on the bundled MSFT (at most 50 epochs), each "
+                "petr4 on the bundled USD/BRL, stock_lstm on MSFT (at most 50 epochs), each "
                 "with its defaults, with plots, parity, packaging and registering"
             )
         ],
