@@ -17,6 +17,7 @@ from typing import Any, Protocol
 
 from registry.rowwise import Arrays, is_row_wise
 from registry.signature import Tensor
+from serving.deadline import seconds_left, too_late
 from serving.engines.joining import Form, form_of, joined, parted, rows_of
 from serving.engines.recorder import Recorder
 
@@ -60,15 +61,18 @@ class Batched:
         self._led = threading.local()
 
     def run(self, inputs: Arrays) -> Arrays:
-        """As the engine's own; an error is that of this request and of no other."""
+        """As the engine's own; an error is that of this request and of no other.
+
+        Raises Overloaded if the request's time runs out before its call.
+        """
         form = form_of(inputs) if self._joins else None
         if form is None or rows_of(inputs) >= self._most_rows:
             return self._engine.run(inputs)
         mine = _Asked(inputs, form, rows_of(inputs))
         try:
             self._come(mine)
-            if not mine.leads:
-                mine.told.wait()
+            if not mine.leads and not mine.told.wait(seconds_left()):
+                raise too_late()
             if mine.leads:
                 self._lead(mine)
         finally:

@@ -10,6 +10,7 @@ from typing import Final
 from registry.errors import Overloaded
 from serving import metrics
 from serving.answer import Answer
+from serving.deadline import begun_by, too_late
 from serving.threads import started
 
 Work = Callable[[], Answer]
@@ -59,7 +60,8 @@ class Crew:
         begun = time.monotonic()
         result: Answer | Exception
         try:
-            result = work() if begun <= until else too_late()
+            with begun_by(until):
+                result = work() if begun <= until else too_late()
         except Exception as error:  # noqa: BLE001 - somebody waits for an answer
             result = error
         seconds = time.monotonic() - begun
@@ -92,9 +94,3 @@ class _Pace:
             self._seen += 1
             self.seconds += (now - self._last - self.seconds) * max(_WEIGHT, 1 / self._seen)
         self._last = now if is_full else None
-
-
-def too_late() -> Overloaded:
-    """What is said to a request whose time ran out before its turn came."""
-    metrics.SHED.inc()
-    return Overloaded("waited longer than the request allows; try again shortly")

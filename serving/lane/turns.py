@@ -14,7 +14,8 @@ from typing import Final
 from registry.errors import Overloaded
 from serving import metrics
 from serving.answer import Answer
-from serving.lane.crew import Then, Work, too_late
+from serving.deadline import too_late
+from serving.lane.crew import Then, Work
 
 # Of requests, as long as they usually take: more than that may not wait.
 _MOST_SECONDS: Final = 0.05

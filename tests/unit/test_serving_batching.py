@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import signal
 import threading
@@ -13,8 +14,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from registry.errors import Overloaded
 from registry.rowwise import Arrays
 from registry.signature import Tensor
+from serving.deadline import begun_by, seconds_left
 from serving.engines import batching
 from serving.engines.batching import Batched
 
@@ -70,13 +73,14 @@ class Bench:
     def ask(self, *rows: float) -> Future[Arrays]:
         return self.submit({"x": np.array(rows, float)})
 
-    def submit(self, inputs: Arrays) -> Future[Arrays]:
+    def submit(self, inputs: Arrays, *, seconds: float = math.inf) -> Future[Arrays]:
         """Ask on a thread that keeps nobody from ending, whatever becomes of it."""
         future: Future[Arrays] = Future()
 
         def run() -> None:
             try:
-                future.set_result(self.batched.run(inputs))
+                with begun_by(time.monotonic() + seconds):
+                    future.set_result(self.batched.run(inputs))
             except BaseException as error:  # noqa: BLE001 - the test looks at it
                 future.set_exception(error)
 
@@ -357,3 +361,31 @@ def test_what_is_asked_is_recorded_and_seen_to_be_row_wise_or_not() -> None:
         batched.run({"x": np.array([7.0])})
         assert [one["x"].tolist() for one in asked] == [[1.0, 2.5]]
         assert batched.is_row_wise(asked, rtol=1e-6, atol=1e-6) is expected
+
+
+def test_a_request_whose_time_runs_out_is_told_and_nothing_is_computed_for_it(bench: Any) -> None:
+    made = bench()
+    late = made.submit({"x": np.array([1.0])}, seconds=0.05)
+    with pytest.raises(Overloaded, match="waited longer than the request allows"):
+        late.result(SECONDS)
+    [patient] = made.wait((2,))
+    made.engine.let_go()
+    assert (y(made.first), y(patient)) == ([0], [6])
+    assert made.engine.calls == [[0], [2]]
+
+
+def test_one_that_is_in_time_waits_no_longer_than_its_call(bench: Any) -> None:
+    made = bench()
+    asked = made.submit({"x": np.array([1.0])}, seconds=SECONDS)
+    made.until_waiting(1)
+    made.engine.let_go()
+    assert y(asked) == [3]
+
+
+def test_the_time_is_that_of_one_request() -> None:
+    assert seconds_left() is None
+    with begun_by(time.monotonic() + SECONDS):
+        assert 0 < (seconds_left() or 0) <= SECONDS
+    with begun_by(time.monotonic() - 1):
+        assert seconds_left() == 0
+    assert seconds_left() is None
