@@ -1,4 +1,4 @@
-"""Commands that train: run, list."""
+"""Commands that train: run, list, package."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import warnings
 
 import click
 
+from training.commands.package import package_command
 from training.commands.run import run_command
 from training.commands.workloads import list_command
 
@@ -39,12 +40,14 @@ def main() -> None:
       python -m training run churn.toml --file churn.csv      your own configuration and data
       python -m training run eye_disease --file pictures/
       python -m training list
+      python -m training package churn 7          somebody's scikit-learn or Keras model, as ONNX
     """
     _quieten()
 
 
 main.add_command(run_command)
 main.add_command(list_command)
+main.add_command(package_command)
 
 
 def _quieten() -> None:

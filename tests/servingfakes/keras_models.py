@@ -1,0 +1,51 @@
+"""`python -m tests.servingfakes.keras_models URI MODEL`: somebody's Keras models, registered.
+
+Run in the environment that has TensorFlow. Prints, as JSON, rows and what Keras answers to them.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import keras
+import mlflow
+import numpy as np
+from mlflow.models import infer_signature
+
+
+def network() -> keras.Model:
+    """Windows of ten rows of three numbers, to two probabilities."""
+    keras.utils.set_random_seed(7)
+    return keras.Sequential(
+        [
+            keras.Input((10, 3)),
+            keras.layers.LSTM(4),
+            keras.layers.Lambda(lambda x: x * 2.0),
+            keras.layers.Dense(2, activation="softmax"),
+        ]
+    )
+
+
+def register(uri: str, model: str) -> None:
+    """As `mlflow.keras` and as `mlflow.tensorflow` keep it: two versions of one model."""
+    mlflow.set_tracking_uri(uri)
+    mlflow.set_experiment("here")
+    made = network()
+    rows = np.random.default_rng(7).normal(size=(5, 10, 3)).astype(np.float32)
+    said = made.predict(rows, verbose=0)
+    for flavour in ("keras", "tensorflow"):
+        with mlflow.start_run():
+            logged = getattr(mlflow, flavour).log_model(
+                made,
+                name="model",
+                signature=infer_signature(rows, said),
+                input_example=rows[:2],
+                pip_requirements=["keras"],
+            )
+        mlflow.register_model(logged.model_uri, model)
+    sys.stdout.write(json.dumps({"rows": rows.tolist(), "said": said.tolist()}))
+
+
+if __name__ == "__main__":
+    register(*sys.argv[1:])
