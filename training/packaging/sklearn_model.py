@@ -137,7 +137,7 @@ def _why(model: Any, error: Exception) -> str:
     """The estimator that cannot be converted, and the first sentence of what skl2onnx says."""
     text = " ".join(str(error).split())
     named = re.search(r"type '<class '([\w.]+)'>'", text)
-    return f"{named[1] if named else _name(model)}: no ONNX for it: {text.partition('. ')[0][:400]}"
+    return f"{named[1] if named else _name(model)}: no ONNX for it: {text.partition('. ')[0][:200]}"
 
 
 def _name(model: Any) -> str:
