@@ -1,4 +1,4 @@
-"""`python -m tests.servingfakes.keras_models URI MODEL`: somebody's Keras models, registered.
+"""`python -m tests.servingfakes.keras_models URI MODEL FLAVOUR…`: register somebody's Keras model.
 
 Run in the environment that has TensorFlow. Prints, as JSON, rows and what Keras answers to them.
 """
@@ -27,15 +27,16 @@ def network() -> keras.Model:
     )
 
 
-def register(uri: str, model: str) -> None:
-    """As `mlflow.keras` and as `mlflow.tensorflow` keep it: two versions of one model."""
+def register(uri: str, model: str, *flavours: str) -> None:
+    """As `mlflow.keras` or `mlflow.tensorflow` keep it: a version of one model each."""
     mlflow.set_tracking_uri(uri)
     mlflow.set_experiment("here")
     made = network()
     rows = np.random.default_rng(7).normal(size=(5, 10, 3)).astype(np.float32)
     said = made.predict(rows, verbose=0)
-    # mlflow.keras of 3.17.2 fails where it is given an example.
-    for flavour, example in (("keras", {}), ("tensorflow", {"input_example": rows[:2]})):
+    for flavour in flavours:
+        # mlflow.keras of 3.17.2 fails where it is given one.
+        example = {} if flavour == "keras" else {"input_example": rows[:2]}
         with mlflow.start_run():
             logged = getattr(mlflow, flavour).log_model(
                 made,

@@ -8,10 +8,10 @@ from typing import Any
 
 _MLMODEL = """
 flavors:
-  sklearn: {{pickled_model: model.pkl, serialization_format: {form}, sklearn_version: "1"}}
-  python_function: {{loader_module: mlflow.sklearn, model_path: model.pkl, predict_fn: predict}}
-signature: {{inputs: '[{{"name": "x", "type": "double", "required": true}}]',
-             outputs: '[{{"name": "y", "type": "double", "required": true}}]'}}
+  sklearn: {pickled_model: model.pkl, serialization_format: pickle, sklearn_version: "1"}
+  python_function: {loader_module: mlflow.sklearn, model_path: model.pkl, predict_fn: predict}
+signature: {inputs: '[{"name": "x", "type": "double", "required": true}]',
+             outputs: '[{"name": "y", "type": "double", "required": true}]'}
 """
 
 
@@ -28,16 +28,6 @@ class _Runs:
 def running(path: Path, code: str) -> Path:
     """A version that runs `code`."""
     path.mkdir(parents=True)
-    (path / "MLmodel").write_text(_MLMODEL.format(form="pickle"))
+    (path / "MLmodel").write_text(_MLMODEL)
     (path / "model.pkl").write_bytes(pickle.dumps(_Runs(code)))
-    return path
-
-
-def holding(path: Path, model: Any) -> Path:
-    """A version of one column that is `model`, by cloudpickle."""
-    import cloudpickle  # noqa: PLC0415 - comes with mlflow
-
-    path.mkdir(parents=True)
-    (path / "MLmodel").write_text(_MLMODEL.format(form="cloudpickle"))
-    (path / "model.pkl").write_bytes(cloudpickle.dumps(model))
     return path

@@ -121,20 +121,30 @@ def check(path: Path, feed: Mapping[str, Array], answered: Answered, *, rtol: fl
             )
         if expected.dtype.kind == "f":
             spread = 1.0 if name == _PROBABILITIES else float(np.std(expected))
-            apart = np.abs(mine.astype(np.float64) - expected)
-            wrong = ~np.asarray(apart <= rtol * (np.abs(expected) + max(spread, rtol)))
+            apart = _by_row(np.abs(mine.astype(np.float64) - expected))
+            allowed = rtol * (np.abs(_by_row(expected)) + max(spread, rtol))
+            differs = ~(apart <= allowed).all(axis=1)
             worst, atol = max(worst, float(apart.max(initial=0.0))), max(atol, rtol * spread)
         else:
-            wrong = (mine != expected) & ~answered.unsure.reshape(-1, *[1] * (expected.ndim - 1))
-        wrong = wrong.reshape(len(expected), -1).any(axis=1)
-        if (differ := np.flatnonzero(wrong)).size:
-            row = int(differ[0])
-            raise NotPackaged(
-                f"its graph answers otherwise than the model: {name} of row {row}: expected "
-                f"{_told(expected[row])}, got {_told(mine[row])} ({differ.size} of {len(expected)} "
-                "rows differ)"
-            )
+            differs = _by_row(mine != expected).any(axis=1) & ~answered.unsure
+        _refuse(name, np.flatnonzero(differs), expected, mine)
     return Parity(worst, rtol, max(atol, rtol * rtol))
+
+
+def _by_row(values: Array) -> Array:
+    """`values` [n, …] as [n, k]."""
+    return np.asarray(values).reshape(len(values), -1)
+
+
+def _refuse(name: str, rows: Array, expected: Array, got: Array) -> None:
+    """Raise NotPackaged for the first of `rows`, if there is one."""
+    if rows.size:
+        row = int(rows[0])
+        raise NotPackaged(
+            f"its graph answers otherwise than the model: {name} of row {row}: expected "
+            f"{_told(expected[row])}, got {_told(got[row])} ({rows.size} of {len(expected)} "
+            "rows differ)"
+        )
 
 
 def _load(flavour: str, version: Path) -> Converter:

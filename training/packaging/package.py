@@ -84,7 +84,10 @@ def package(settings: Settings, model: str, number: int) -> Made:
             seconds=settings.package_seconds,
             memory_mb=settings.package_memory_mb,
         )
-        said = sandbox.run(flavour, own, room)
+        try:
+            said = sandbox.run(flavour, own, room)
+        except NotPackaged as error:
+            raise NotPackaged(f"{version}: {error}") from error
         write(folder, version, own, manifest.digest, room / "out" / GRAPH, said)
         run = _kept(settings, version, folder, said)
         made = Package(run.address(_FOLDER), Manifest.of(folder).digest, manifest.digest)

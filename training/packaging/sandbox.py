@@ -56,7 +56,7 @@ class Sandbox:
         if code:
             how = f"signal {-code}" if code < 0 else f"exit {code}"
             raise NotPackaged(f"it crashed ({how}) while it was converted: {_last_words(words)}")
-        said = _answer(room / "out")
+        said = answer_in(room / "out")
         if not said["ok"]:
             raise NotPackaged(str(said["reason"]))
         return said
@@ -71,7 +71,7 @@ class Sandbox:
                 "training.packaging",
                 flavour,
                 "--version",
-                str(version),
+                str(version.resolve()),
                 "--room",
                 str(room),
                 "--memory-mb",
@@ -117,7 +117,7 @@ def _end(process: subprocess.Popen[bytes]) -> None:
             process.wait(_STOP_SECONDS)
 
 
-def _answer(out: Path) -> Mapping[str, Any]:
+def answer_in(out: Path) -> Mapping[str, Any]:
     """What the process wrote last, in the form it should have."""
     try:
         refuse_links(out)
