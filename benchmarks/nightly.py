@@ -52,6 +52,12 @@ JOBS: tuple[Job, ...] = (
         {"BATON_TEST_KILLS": "200"},
     ),
     Job(
+        "packages",
+        "somebody's Keras model by both of MLflow's flavours: clicked, converted, served",
+        "pytest -q --durations=0 tests/integration/test_packaging.py",
+        {"BATON_TEST_FLAVOURS": "keras,tensorflow"},
+    ),
+    Job(
         "races",
         "200 rounds of two promoting processes, ledger in sqlite and in PostgreSQL",
         "pytest -q --durations=0 tests/contract/test_promotion_races.py",

@@ -5,6 +5,7 @@ Those that only look are in `inspection.py`.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import os
@@ -26,6 +27,7 @@ from registry.listener import Listener
 from registry.manners import mind_manners
 from registry.model_version import Stage
 from registry.nudge import Bell, knock
+from registry.packager import BackgroundPackager
 from registry.process import cannot_listen, die_with_parent
 from registry.projection import settle
 from registry.promotion import Ports, promote
@@ -143,6 +145,8 @@ def registrar_command() -> None:
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     bell = Bell(settings.registrar_socket)
     ports = bootstrap.ports(settings)
+    packager = BackgroundPackager(ports.packager, lambda: knock(settings.registrar_socket))
+    ports = dataclasses.replace(ports, packager=packager)
     lease = Lease(ports.ledger)
     registrar = Registrar(fenced(ports, lease), announce=lambda: knock(settings.watcher_socket))
     listener = Listener(settings.ledger_url, lambda: knock(settings.registrar_socket))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from registry.client import MlflowRegistry
+from registry.packager import SubprocessPackager
 from registry.policy import GatesFile
 from registry.promotion import Ports
 from registry.settings import Settings
@@ -21,6 +22,7 @@ def ports(settings: Settings) -> Ports:
         ),
         ledger=SqlLedger(settings.ledger_url),
         trial=trial(settings),
+        packager=SubprocessPackager(seconds=settings.fetch_seconds + settings.package_seconds),
         gates=gates,
         now_ms=lambda: time.time_ns() // 1_000_000,
     )

@@ -9,6 +9,9 @@ Baton trained it, a folder `baton/` with
     evaluation.json    what was measured (registry/evaluation.py)
     profile.json       the distribution it was trained on (registry/profile.py)
 
+or, where Baton converted a version that somebody else registered, the same without the last two:
+nobody measured it here. `bundle.json` then says which bytes it was made from (`packaged_from`).
+
 Written by `training`, judged by `registry`, served by `serving`; none of them runs code from it.
 """
 
@@ -22,20 +25,19 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
-import yaml
-
 from registry.batching import Batching
 from registry.errors import BundleInvalid
 from registry.evaluation import Evaluation
+from registry.metadata import read_json, read_yaml
 from registry.params import Param, from_mlmodel
 from registry.signature import Signature
 
 FOLDER = "baton"
 # MLflow writes this one into a version's folder when it registers it: not part of what was logged.
 _NOT_HASHED = frozenset({"registered_model_meta"})
-_MAX_METADATA_BYTES = 16 * 1024 * 1024
-_MAX_YAML_ALIASES = 16
 KINDS = ("tabular", "forecast", "image")
+# The engine of what is code.
+RUNNER = "runner"
 
 
 @dataclass(frozen=True)
@@ -126,7 +128,11 @@ class Manifest:
 
 @dataclass(frozen=True)
 class Bundle:
-    """A version's directory, understood: which engine runs which file as which kind."""
+    """A version's directory, understood: which engine runs which file as which kind.
+
+    `flavours` are those of its MLmodel; `packaged_from` is the digest of what it was converted
+    from, else empty.
+    """
 
     root: Path
     kind: str
@@ -139,6 +145,8 @@ class Bundle:
     input_example: Mapping[str, Any] | None = None
     evaluation: Evaluation | None = None
     batching: Batching | None = None
+    flavours: tuple[str, ...] = ()
+    packaged_from: str = ""
 
     @classmethod
     def open(cls, root: Path, *, kind: str | None = None, golden: Golden | None = None) -> Self:
@@ -153,15 +161,15 @@ class Bundle:
 
     @classmethod
     def _read(cls, root: Path, kind: str | None, golden: Golden | None) -> Self:
-        mlmodel = _yaml(root / "MLmodel")
-        own = _json(root / FOLDER / "bundle.json") or {}
+        mlmodel = read_yaml(root / "MLmodel")
+        own = read_json(root / FOLDER / "bundle.json") or {}
         flavours = mlmodel.get("flavors") or {}
         engine, model_file = _engine(own, flavours, root)
         kind = own.get("kind") or kind or ("forecast" if engine == "prophet" else "tabular")
         if kind not in KINDS:
             raise BundleInvalid(f"kind: expected one of {', '.join(KINDS)}, got {kind!r}")
-        stored = _json(root / FOLDER / "golden.json")
-        measured = _json(root / FOLDER / "evaluation.json")
+        stored = read_json(root / FOLDER / "golden.json")
+        measured = read_json(root / FOLDER / "evaluation.json")
         params = from_mlmodel((mlmodel.get("signature") or {}).get("params"))
         return cls(
             root=root,
@@ -170,11 +178,13 @@ class Bundle:
             model_file=_inside(root, model_file),
             signature=Signature.from_mlmodel(mlmodel),
             params=params,
-            schema=_json(root / FOLDER / "model_schema.json") or {},
+            schema=read_json(root / FOLDER / "model_schema.json") or {},
             golden=Golden.from_json(stored) if stored else golden,
-            input_example=_json(root / "serving_input_example.json"),
+            input_example=read_json(root / "serving_input_example.json"),
             evaluation=Evaluation.from_json(measured) if measured else None,
             batching=_batching(own, engine, params),
+            flavours=tuple(map(str, flavours)),
+            packaged_from=str((own.get("packaged_from") or {}).get("digest", "")),
         )
 
     @property
@@ -187,13 +197,9 @@ class Bundle:
         """Files a complete bundle of Baton's own would have and this one has not."""
         if not (self.root / FOLDER).is_dir():
             return ()
-        names = (
-            "bundle.json",
-            "model_schema.json",
-            "golden.json",
-            "evaluation.json",
-            "profile.json",
-        )
+        names = ["bundle.json", "model_schema.json", "golden.json"]
+        if not self.packaged_from:
+            names += ["evaluation.json", "profile.json"]
         return tuple(f"{FOLDER}/{n}" for n in names if not (self.root / FOLDER / n).is_file())
 
 
@@ -207,7 +213,7 @@ def _engine(own: Mapping[str, Any], flavours: Mapping[str, Any], root: Path) -> 
         return "onnx", str(flavours["onnx"].get("data", "model.onnx"))
     if (root / "model.onnx").is_file():
         return "onnx", "model.onnx"
-    return "runner", "MLmodel"
+    return RUNNER, "MLmodel"
 
 
 def _batching(own: Mapping[str, Any], engine: str, params: Sequence[Param]) -> Batching | None:
@@ -262,43 +268,3 @@ def _files(root: Path) -> list[Path]:
 def _hash(path: Path) -> FileDigest:
     with path.open("rb") as file:
         return FileDigest(hashlib.file_digest(file, "sha256").hexdigest(), path.stat().st_size)
-
-
-def _text(path: Path) -> str | None:
-    if not path.is_file():
-        return None
-    if path.stat().st_size > _MAX_METADATA_BYTES:
-        raise BundleInvalid(f"{path.name}: over {_MAX_METADATA_BYTES} bytes")
-    try:
-        return path.read_text(encoding="utf-8")
-    except UnicodeDecodeError as error:
-        raise BundleInvalid(f"{path.name}: not UTF-8 text") from error
-
-
-def _json(path: Path) -> Any:
-    text = _text(path)
-    try:
-        return None if text is None else json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise BundleInvalid(f"{path.name}: not JSON: {error}") from error
-
-
-def _yaml(path: Path) -> dict[str, Any]:
-    text = _text(path)
-    if text is None:
-        return {}
-    try:
-        _refuse_bomb(text)
-        data = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise BundleInvalid(f"{path.name}: not YAML: {error}") from error
-    if not isinstance(data, dict):
-        raise BundleInvalid(f"{path.name}: expected a mapping, got {type(data).__name__}")
-    return data
-
-
-def _refuse_bomb(text: str) -> None:
-    """Raise ValueError for YAML whose aliases of aliases unfold to more than any memory holds."""
-    aliases = sum(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text))
-    if aliases > _MAX_YAML_ALIASES:
-        raise ValueError(f"{aliases} aliases, at most {_MAX_YAML_ALIASES} are read")

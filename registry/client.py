@@ -58,6 +58,9 @@ class RegistryClient(Protocol):
     def download(self, version: ModelVersion, into: Path) -> None:
         """Copy the version's files into the empty directory `into`; links are refused."""
 
+    def fetch(self, address: str, into: Path) -> None:
+        """The same with what lies at `address`, as ledger entries name it."""
+
     def run_metrics(self, version: ModelVersion) -> Mapping[str, float]:
         """Metrics of the run that made the version; empty if there is none."""
 
@@ -147,20 +150,23 @@ class MlflowRegistry:
             )
 
     def download(self, version: ModelVersion, into: Path) -> None:
-        """See `RegistryClient.download`; MLflow itself would copy what a link points to."""
+        """See `RegistryClient.download`."""
+        self.fetch(self.source(version), into)
+
+    def fetch(self, address: str, into: Path) -> None:
+        """See `RegistryClient.fetch`; MLflow itself would copy what a link points to."""
         import mlflow.artifacts  # noqa: PLC0415 - slow; see the module's docstring
         from mlflow.utils.file_utils import local_file_uri_to_path  # noqa: PLC0415 - as above
 
-        source = self.source(version)
-        refuse_links(Path(local_file_uri_to_path(source)))
+        refuse_links(Path(local_file_uri_to_path(address)))
         with tempfile.TemporaryDirectory(dir=into.parent) as scratch:
             try:
-                with reaching(self._tracking_uri, missing=("artifact", source)):
+                with reaching(self._tracking_uri, missing=("artifact", address)):
                     found = mlflow.artifacts.download_artifacts(
-                        artifact_uri=source, dst_path=scratch, tracking_uri=self._tracking_uri
+                        artifact_uri=address, dst_path=scratch, tracking_uri=self._tracking_uri
                     )
             except (OSError, UnknownName) as error:
-                raise BundleInvalid(f"{version}: no artifact at {source}: {error}") from error
+                raise BundleInvalid(f"no artifact at {address}: {error}") from error
             Path(found).rename(into)  # MLflow puts them one folder deeper
 
     def run_metrics(self, version: ModelVersion) -> Mapping[str, float]:

@@ -11,11 +11,13 @@
     ├── Unreachable           registry, ledger or object store do not answer
     ├── StepFailed            a training step could not do its work
     │   └── DataInvalid           … because of a row of its data
+    ├── Underway              is being done beside the caller, who should ask again
     ├── LostRace              somebody else changed Production in between
     ├── LeaseLost             this registrar is no longer the one that may write to MLflow
     ├── ChainBroken           the ledger is not what was appended to it
     ├── BundleInvalid         files of a version: missing, changed, not loadable
-    │   └── TrialFailed           … or answering wrongly in the trial
+    │   ├── TrialFailed           … or answering wrongly in the trial
+    │   └── NotPackaged           … or code, which cannot be converted to what workers load
     ├── RequestError          what a client sent
     │   ├── MalformedRequest      not JSON, or not one of the known envelopes
     │   ├── SignatureMismatch     names the field, what was expected and what came
@@ -100,6 +102,10 @@ class DataInvalid(StepFailed):
     """Data that must not be trained on; the message names the file and the row."""
 
 
+class Underway(BatonError):
+    """What was asked for is being done, and takes a while; ask again later."""
+
+
 class LostRace(BatonError):
     """The head of the ledger moved between judging and appending."""
 
@@ -118,6 +124,10 @@ class BundleInvalid(BatonError):
 
 class TrialFailed(BundleInvalid):
     """A version crashed, hung or answered wrongly in its trial."""
+
+
+class NotPackaged(BundleInvalid):
+    """A version that is code cannot be converted to what workers load."""
 
 
 class RequestError(BatonError):

@@ -26,6 +26,7 @@ CLIENT_READS = frozenset(
         "alias",
         "source",
         "download",
+        "fetch",
         "run_metrics",
         "model_tag",
     }

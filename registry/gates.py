@@ -46,11 +46,20 @@ class GateResult:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Conversion:
+    """What came of converting a version that is code; `said` is shown to people."""
+
+    ok: bool
+    said: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Candidate:
     """Evidence about the version that wants to be Production.
 
     `metrics` are the evaluation's or, for a version from elsewhere, its run's; `now_ms` is when it
-    is judged; `problem` is set when its files could not even be understood.
+    is judged; `problem` is set when its files could not even be understood, `conversion` when they
+    are code that was to be converted.
     """
 
     digest: str
@@ -59,6 +68,7 @@ class Candidate:
     bundle: Bundle | None = None
     problem: str = ""
     metrics: Mapping[str, float] = field(default_factory=dict)
+    conversion: Conversion | None = None
 
     @property
     def evaluation(self) -> Evaluation | None:
@@ -93,6 +103,14 @@ def complete(
     missing = candidate.bundle.missing() if candidate.bundle else ()
     problem = candidate.problem or (f"missing {', '.join(missing)}" if missing else "")
     yield _result("complete", not problem, "all files of the bundle", problem or "all there")
+
+
+def packaged(
+    candidate: Candidate, _current: Current | None, _policy: Policy
+) -> Iterator[GateResult]:
+    """What is code was converted to ONNX that answers the same."""
+    if made := candidate.conversion:
+        yield _result("packaged", made.ok, "converts to ONNX that answers the same", made.said)
 
 
 def servable(
@@ -243,6 +261,7 @@ GATES: Final[Mapping[str, Gate]] = {
     gate.__name__: gate
     for gate in (
         complete,
+        packaged,
         servable,
         golden,
         latency,

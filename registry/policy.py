@@ -27,6 +27,13 @@ class Adoption(StrEnum):
     DENY = "deny"
 
 
+class Packaging(StrEnum):
+    """Whether a version that is code is converted before it is judged."""
+
+    OFF = "off"
+    AUTO = "auto"
+
+
 @dataclass(frozen=True, kw_only=True)
 class MetricRule:
     """One demand on one metric.
@@ -51,6 +58,7 @@ class Policy:
     """The rules of one registered model. Empty `sources` and zero numbers mean: not asked."""
 
     adoption: Adoption = Adoption.GATE
+    package: Packaging = Packaging.OFF
     sources: tuple[str, ...] = ()
     min_rows: int = 0
     max_age_days: float = 0
@@ -100,6 +108,8 @@ def _policy(where: str, table: Mapping[str, Any]) -> Policy:
             rest["sources"] = tuple(rest["sources"])
         if "adoption" in rest:
             rest["adoption"] = Adoption(rest["adoption"])
+        if "package" in rest:
+            rest["package"] = Packaging(rest["package"])
         return Policy(**rest, rules=rules)
     except (TypeError, ValueError, AttributeError) as error:
         raise SettingsError(f"BATON_GATES: {where}: {error}") from error
@@ -114,6 +124,7 @@ _TAKES: Mapping[Any, tuple[type, ...]] = {
     float | None: (int, float),
     tuple[str, ...]: (list,),
     Adoption: (str,),
+    Packaging: (str,),
 }
 
 

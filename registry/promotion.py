@@ -15,24 +15,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from registry.bundle import Bundle, Manifest
 from registry.client import RegistryClient
-from registry.errors import (
-    BundleInvalid,
-    ForeignLedger,
-    GatesRefused,
-    Refused,
-    UnknownName,
-)
-from registry.gates import Candidate, Current, judge
+from registry.errors import ForeignLedger, GatesRefused, Refused
+from registry.evidence import Examiner
+from registry.gates import Candidate, judge
 from registry.ledger import Door, Draft, Entry, EntryKind, Ledger, Route
 from registry.model_version import ModelVersion, Stage
+from registry.packager import Packager
 from registry.policy import Adoption, GatesFile
 from registry.report import PromotionReport
-from registry.trial import Trial, TrialReport
+from registry.trial import Trial
 
 LEDGER_TAG = "baton.ledger"
-KIND_TAG = "baton.kind"
 TICKER_TAG = "ticker"  # as people who train on shares tag their versions
 REJECTED_TAG = "baton.rejected"
 MAX_TAG = 4000
@@ -45,6 +39,7 @@ class Ports:
     client: RegistryClient
     ledger: Ledger
     trial: Trial
+    packager: Packager
     gates: GatesFile
     now_ms: Callable[[], int]
 
@@ -76,8 +71,8 @@ def promote(
     """Judge `version` and, if the gates pass, make it what serves.
 
     Raises GatesRefused with the report's reason (Production untouched), LostRace if the head moved
-    meanwhile. Promoting what already serves judges it again, and appends nothing unless it was
-    taken out of Production by hand since.
+    meanwhile, Underway while the version is being converted. Promoting what already serves judges
+    it again, and appends nothing unless it was taken out of Production by hand since.
     """
     claim(ports, version.name)
     head = ports.ledger.head(version.name)
@@ -115,21 +110,26 @@ def judge_version(
     door: Door,
     stage: Stage,
 ) -> Judged:
-    """Fetch, hash, try and judge a version, holding no lock and changing nothing."""
+    """Fetch, hash, try and judge a version, converted first if its policy says so; no lock is held.
+
+    Raises Underway while that is being done beside the caller.
+    """
     policy = ports.gates.of(version.name)
+    examiner = Examiner(client=ports.client, trial=ports.trial, packager=ports.packager)
     with tempfile.TemporaryDirectory(prefix="baton-judge-") as scratch:
-        root = Path(scratch)
-        manifest, trial, bundle, problem = _examine(ports, version, root)
-        found = bundle.evaluation.metrics if bundle and bundle.evaluation else None
+        found = examiner.examine(version, Path(scratch), packaging=policy.package)
+        bundle, manifest, trial = found.bundle, found.manifest, found.trial
+        measured = bundle.evaluation.metrics if bundle and bundle.evaluation else None
         candidate = Candidate(
             digest=manifest.digest,
             trial=trial,
             now_ms=ports.now_ms(),
             bundle=bundle,
-            problem=problem,
-            metrics=ports.client.run_metrics(version) if found is None else found,
+            problem=found.problem,
+            metrics=ports.client.run_metrics(version) if measured is None else measured,
+            conversion=found.conversion,
         )
-        results = judge(candidate, _current(ports, head), policy)
+        results = judge(candidate, examiner.current(head), policy)
     trusted = policy.adoption is Adoption.TRUST and door is Door.MLFLOW and trial.ok
     report = PromotionReport(
         model=version.name,
@@ -150,7 +150,7 @@ def judge_version(
         version=version.version,
         created_ms=version.created_ms,
         digest=manifest.digest,
-        source=ports.client.source(version),
+        source=found.source,
         manifest=manifest,
         ticker=version.tags.get(TICKER_TAG, ""),
     )
@@ -217,40 +217,3 @@ def _shown(ports: Ports, head: Entry, route: Route) -> bool:
 def is_version(route: Route, version: ModelVersion) -> bool:
     """Whether a route means this version, and not another one that was given its number."""
     return (route.version, route.created_ms) == (version.version, version.created_ms)
-
-
-def _examine(
-    ports: Ports, version: ModelVersion, root: Path
-) -> tuple[Manifest, TrialReport, Bundle | None, str]:
-    """Download, hash and try a version; what is wrong with it comes back as text."""
-    manifest, kind = Manifest({}), version.tags.get(KIND_TAG)
-    try:
-        ports.client.download(version, root)
-        manifest = dataclasses.replace(Manifest.of(root), kind=kind)
-        bundle = Bundle.open(root, kind=kind)
-    except BundleInvalid as error:
-        return manifest, TrialReport(ok=False, reason=str(error)), None, str(error)
-    return manifest, ports.trial.run(root, manifest=manifest), bundle, ""
-
-
-def _current(ports: Ports, head: Entry | None) -> Current | None:
-    """What is Production now, from its files; without them only its number and digest."""
-    route = head.route if head else None
-    if head is None or route is None:
-        return None
-    bare = Current(version=route.version, digest=route.digest)
-    with tempfile.TemporaryDirectory(prefix="baton-current-") as scratch:
-        try:
-            version = ports.client.version(head.model, route.version)
-            ports.client.download(version, Path(scratch))
-            route.manifest.verify(Path(scratch))
-            bundle = Bundle.open(Path(scratch), kind=route.manifest.kind)
-        except (BundleInvalid, UnknownName):
-            return bare
-        return dataclasses.replace(
-            bare,
-            signature=bundle.signature,
-            params=bundle.params,
-            labels=bundle.labels,
-            evaluation=bundle.evaluation,
-        )

@@ -20,6 +20,7 @@ from registry.errors import (
     LostRace,
     Refused,
     StepFailed,
+    Underway,
     UnknownName,
     Unreachable,
     UsageError,
@@ -72,6 +73,8 @@ class Registrar:
             try:
                 self._compare(model)
                 self._moved.discard(model)
+            except Underway:
+                continue  # it stays among those that moved, and is looked at again
             except (LostRace, UnknownName) as error:
                 _log.info("changed while it was looked at: %s", error, extra={"model": model})
 
@@ -204,7 +207,7 @@ class Registrar:
             if self._ports.gates.of(version.name).adoption is Adoption.DENY:
                 raise Refused("its policy denies changes by hand; use `make promote`")
             promoted = promote(self._ports, version, actor=BY_HAND, door=Door.MLFLOW)
-        except (Unreachable, LostRace, LeaseLost, UsageError):
+        except (Unreachable, LostRace, LeaseLost, UsageError, Underway):
             raise  # not the version's fault; another ledger's registry least of all
         except BatonError as error:
             _log.warning("refused %s, put back: %s", version, error)

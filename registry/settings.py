@@ -100,6 +100,12 @@ class Settings:
     fetch_seconds: float = setting(600.0, "seconds", "How long fetching one version may take.")
     trial_seconds: float = setting(60.0, "seconds", "How long a version's trial may take.")
     trial_memory_mb: int = setting(4096, "MiB", "Address space a version's trial may use.")
+    package_seconds: float = setting(
+        300.0, "seconds", "How long converting one version that is code may take."
+    )
+    package_memory_mb: int = setting(
+        8192, "MiB", "Address space in which a version that is code is converted."
+    )
     runner_seconds: float = setting(
         10.0, "seconds", "How long one call of a version in a runner may take."
     )

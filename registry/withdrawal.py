@@ -49,10 +49,10 @@ def rollback(
             f"{model} v{target.version}: deleted in MLflow since it served; its number, if it is "
             "there, was given to another"
         )
-    version = ports.client.version(model, target.version)
     with tempfile.TemporaryDirectory(prefix="baton-rollback-") as scratch:
-        ports.client.download(version, Path(scratch))
-        target.manifest.verify(Path(scratch))
+        root = Path(scratch, "version")
+        ports.client.fetch(target.source, root)
+        target.manifest.verify(root)
     left = f"rolled back from v{head.route.version}" if head.route else "back after it was retired"
     draft = Draft(
         model=model,

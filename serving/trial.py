@@ -23,11 +23,11 @@ import orjson
 
 from registry.bundle import Bundle, Golden, Manifest
 from registry.errors import BatonError, BundleInvalid
+from registry.isolation import isolate
 from registry.manners import mind_manners
 from registry.process import die_with_parent
 from registry.settings import Settings
 from serving.engines import Engine
-from serving.isolation import isolate
 from serving.kinds import Limits
 from serving.servable import Servable
 

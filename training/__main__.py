@@ -9,6 +9,7 @@ import warnings
 import click
 
 from training.commands.reproduce import reproduce_command
+from training.commands.package import package_command
 from training.commands.run import run_command
 from training.commands.runs import runs_command
 from training.commands.search import search_command
@@ -47,6 +48,7 @@ def main() -> None:
       python -m training reproduce RUN_ID         the same numbers again?
       python -m training runs --since 2026-11-01
       python -m training list
+      python -m training package churn 7          somebody's scikit-learn or Keras model, as ONNX
     """
     _quieten()
 
@@ -59,6 +61,7 @@ main.add_command(reproduce_command)
 main.add_command(runs_command)
 main.add_command(search_command)
 main.add_command(list_command)
+main.add_command(package_command)
 
 
 def _quieten() -> None:

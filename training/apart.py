@@ -9,7 +9,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from registry.errors import UsageError
@@ -23,7 +23,12 @@ Execute = Callable[[str, list[str]], object]
 
 def missing(about: About) -> tuple[str, ...]:
     """The modules that the workload needs and this environment does not have."""
-    return tuple(name for name in about.needs if importlib.util.find_spec(name) is None)
+    return absent(about.needs)
+
+
+def absent(names: Iterable[str]) -> tuple[str, ...]:
+    """Those of `names` that this environment does not have."""
+    return tuple(name for name in names if importlib.util.find_spec(name) is None)
 
 
 def require(about: About) -> None:

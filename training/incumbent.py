@@ -70,8 +70,8 @@ class ServedIncumbent:
             return None
         manifest, client = head.route.manifest, self.client()
         with tempfile.TemporaryDirectory(prefix="baton-incumbent-") as scratch:
-            root = Path(scratch)
-            client.download(client.version(model, head.route.version), root)
+            root = Path(scratch, "version")
+            client.fetch(head.route.source, root)
             manifest.verify(root)
             report = self.trial.run(root, manifest=manifest, requests=requests)
             if not report.ok:

@@ -112,6 +112,11 @@ class TrackedRun:
         """Say which step failed, and why."""
         self.set_tags(dict(zip(_FAILURE, (step, why), strict=True)))
 
+    def address(self, path: str) -> str:
+        """Where an artifact of this run lies, as nodes fetch it."""
+        with self._reaching() as client:
+            return f"{client.get_run(self.run_id).info.artifact_uri}/{path}"
+
     def finish(self, status: str) -> None:
         """Close the run: FINISHED, FAILED or KILLED."""
         with self._reaching() as client:

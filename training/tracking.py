@@ -116,6 +116,11 @@ def save_model(
     )
 
 
+def load_model(flavour: str, folder: Path, **options: Any) -> Any:
+    """The reverse of `save_model`, for a folder of anybody: it may execute what is in it."""
+    return importlib.import_module(f"mlflow.{flavour}").load_model(str(folder), **options)
+
+
 def infer_signature(example: pd.DataFrame | NDArray[Any], answer: Any = None) -> Any:
     """MLflow's signature of `example`, without its lecture on whole numbers."""
     with warnings.catch_warnings():

@@ -69,7 +69,8 @@ def load(
         usable = sorted(set(allowed) & set(_ENGINES))
         raise BundleInvalid(
             f"it needs engine {bundle.engine!r}; allowed here (BATON_ENGINES) and known: "
-            f"{', '.join(usable)}. A scikit-learn or Keras model has to be packaged as ONNX first, "
-            "or BATON_ENGINES has to name 'runner' too: that executes code of the version's files"
+            f"{', '.join(usable)}. A scikit-learn or Keras model has to be packaged as ONNX first "
+            "(`python -m training package`), or BATON_ENGINES has to name 'runner' too: that "
+            "executes code of the version's files"
         )
     return _ENGINES[bundle.engine](bundle, seed, runner)

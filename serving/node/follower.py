@@ -19,9 +19,10 @@ from pathlib import Path
 from registry.bundle import Manifest
 from registry.client import RegistryClient
 from registry.errors import BatonError, BundleInvalid
+from registry.evidence import KIND_TAG
 from registry.ledger import Key, Route
 from registry.model_version import ModelVersion
-from registry.promotion import KIND_TAG, TICKER_TAG
+from registry.promotion import TICKER_TAG
 from registry.selector import Selector
 from serving.assignments import Held
 from serving.node.aspired import Aspired

@@ -22,13 +22,13 @@ from pathlib import Path
 from registry import log
 from registry.bundle import Bundle
 from registry.errors import BatonError
+from registry.isolation import isolate
 from registry.manners import mind_manners
 from registry.process import die_with_parent
 from registry.rowwise import is_row_wise
 from serving.engines import Engine
 from serving.engines.recorder import Recorder
 from serving.engines.runner import failed
-from serving.isolation import isolate
 from serving.kinds import Limits
 from serving.runner.batches import Batches
 from serving.runner.listener import Listener

@@ -17,6 +17,7 @@ from typing import Any
 from registry.client import MlflowRegistry
 from registry.errors import LostRace
 from registry.ledger import Draft, Entry
+from registry.packager import SubprocessPackager
 from registry.policy import GatesFile
 from registry.projection import settle
 from registry.promotion import Ports, Promoted, promote
@@ -42,6 +43,7 @@ def main(ledger_url: str, mlflow_uri: str, model: str, fault: str = "") -> None:
         client=MlflowRegistry(tracking_uri=mlflow_uri, registry_uri=mlflow_uri),
         ledger=Careless(ledger_url) if fault else SqlLedger(ledger_url),
         trial=trial,
+        packager=SubprocessPackager(seconds=1),
         gates=GatesFile("g" * 64, {}),
         now_ms=lambda: time.time_ns() // 1_000_000,
     )

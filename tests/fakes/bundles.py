@@ -31,6 +31,18 @@ def evaluation(**changes: Any) -> Evaluation:
     return Evaluation(**{**fields, **changes})
 
 
+def write_code(root: Path, *, content: str = "pickle", flavour: str = "sklearn") -> Path:
+    """A version from elsewhere that is code."""
+    root.mkdir(parents=True, exist_ok=True)
+    root.joinpath("model.pkl").write_text(content)
+    flavours = {flavour: {"pickled_model": "model.pkl"}, "python_function": {}}
+    signature = {"inputs": json.dumps(COLUMNS), "outputs": json.dumps(OUTPUTS)}
+    root.joinpath("MLmodel").write_text(
+        yaml.safe_dump({"flavors": flavours, "signature": signature})
+    )
+    return root
+
+
 def write_bundle(
     root: Path,
     *,
@@ -41,9 +53,11 @@ def write_bundle(
     measured: Evaluation | None = None,
     golden: Golden | None = None,
     own: bool = True,
+    packaged_from: str = "",
 ) -> Path:
     """Write a version into `root`. Without `own` it is one from elsewhere: MLflow's files only.
 
+    With `packaged_from`, a digest, it was converted from a version that is code.
     `content` is the model file's; `broken` or `hangs` in it is what FakeTrial goes by.
     """
     name = {"onnx": "model.onnx", "prophet": "model.pr"}[engine]
@@ -59,13 +73,16 @@ def write_bundle(
         folder = root / FOLDER
         folder.mkdir(exist_ok=True)
         golden = golden or Golden(({"request": {"x": 1.0}, "response": {"y": 2.0}},))
-        files = {
+        files: dict[str, Any] = {
             "bundle.json": {"kind": kind, "engine": engine, "model_file": name},
             "model_schema.json": {"inputs": list(columns or ())},
             "golden.json": golden.to_json(),
             "evaluation.json": (measured or evaluation()).to_json(),
             "profile.json": {},
         }
+        if packaged_from:
+            files["bundle.json"]["packaged_from"] = {"digest": packaged_from}
+            del files["evaluation.json"], files["profile.json"]
         for file, body in files.items():
             folder.joinpath(file).write_text(json.dumps(body))
     return root

@@ -96,11 +96,12 @@ class FakeRegistry:
     def download(self, version: ModelVersion, into: Path) -> None:
         """See `RegistryClient.download`."""
         self._reached("download")
-        source = Path(self._held(version.name, version.version).source)
-        if not source.is_dir():
-            raise BundleInvalid(f"{version}: no artifact at {source}")
-        refuse_links(source)
-        shutil.copytree(source, into, dirs_exist_ok=True)
+        self._copied(self._held(version.name, version.version).source, into)
+
+    def fetch(self, address: str, into: Path) -> None:
+        """See `RegistryClient.fetch`."""
+        self._reached("fetch")
+        self._copied(address, into)
 
     def run_metrics(self, version: ModelVersion) -> Mapping[str, float]:
         """See `RegistryClient.run_metrics`."""
@@ -220,6 +221,13 @@ class FakeRegistry:
     def after_next(self, method: str, happens: Callable[[], object]) -> None:
         """Call `happens` right after the next change that the port makes by `method`."""
         self._afterwards[method] = happens
+
+    def _copied(self, address: str, into: Path) -> None:
+        source = Path(address)
+        if not source.is_dir():
+            raise BundleInvalid(f"no artifact at {address}")
+        refuse_links(source)
+        shutil.copytree(source, into, dirs_exist_ok=True)
 
     def _written(self, method: str, *what: object) -> None:
         self.writes.append((method, *what))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from registry.bundle import Bundle, Golden, Manifest
+from registry.bundle import RUNNER, Bundle, Golden, Manifest
 from registry.trial import TrialReport
 
 
@@ -27,6 +27,8 @@ class FakeTrial:
     ) -> TrialReport:
         """See `Trial.run`."""
         bundle = Bundle.open(root, kind=manifest.kind if manifest else None)
+        if bundle.engine == RUNNER:
+            return TrialReport(ok=False, reason=f"it needs engine {RUNNER!r}")
         content = bundle.model_file.read_text()
         self.tried.append(content)
         if self.meanwhile is not None:

@@ -10,13 +10,15 @@ from typing import Any
 from registry.lease import Lease
 from registry.ledger import Entry
 from registry.model_version import ModelVersion, Stage
+from registry.packager import Packager
 from registry.policy import GatesFile, Policy
 from registry.projection import project
 from registry.promotion import Ports, promote
 from registry.registrar import Registrar
 from registry.sql_ledger import SqlLedger
-from tests.fakes.bundles import write_bundle
+from tests.fakes.bundles import write_bundle, write_code
 from tests.fakes.clock import FakeClock
+from tests.fakes.packager import FakePackager
 from tests.fakes.registry import FakeRegistry
 from tests.fakes.trial import FakeTrial
 
@@ -31,6 +33,8 @@ class World:
         self.clock = FakeClock()
         self.client = FakeRegistry(self.clock)
         self.trial = FakeTrial()
+        self.made = FakePackager(self.client, root)
+        self.packager: Packager = self.made
         self.ledger = SqlLedger(f"sqlite:///{root / 'ledger.db'}")
         self.policies: dict[str, Policy] = {}
         self.knocks = 0
@@ -42,6 +46,7 @@ class World:
             client=self.client,
             ledger=self.ledger,
             trial=self.trial,
+            packager=self.packager,
             gates=GatesFile("g" * 64, self.policies),
             now_ms=self.clock.now_ms,
         )
@@ -62,6 +67,14 @@ class World:
         number = sum(1 for _ in self.root.glob(f"{model}-*")) + 1
         bundle.setdefault("content", f"weights {number}")
         source = write_bundle(self.root / f"{model}-{number}", **bundle)
+        return self.client.register(model, source, metrics={"accuracy": 0.95})
+
+    def bring_code(self, model: str = "iris", *, flavour: str = "sklearn") -> ModelVersion:
+        """Register a new version that is code, as somebody else would."""
+        number = sum(1 for _ in self.root.glob(f"{model}-*")) + 1
+        source = write_code(
+            self.root / f"{model}-{number}", content=f"pickle {number}", flavour=flavour
+        )
         return self.client.register(model, source, metrics={"accuracy": 0.95})
 
     def serve(self, version: ModelVersion) -> Entry:

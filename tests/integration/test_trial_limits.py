@@ -33,7 +33,7 @@ ENDINGS = {
 }
 
 # Isolates itself as the trial does, then does what a model must not be able to do.
-_ISOLATED = "import sys; from serving.isolation import isolate; print(isolate(2048), flush=True); "
+_ISOLATED = "import sys; from registry.isolation import isolate; print(isolate(2048), flush=True); "
 _CONNECT = "import socket; socket.create_connection(('127.0.0.1', int(sys.argv[1])), timeout=20)"
 _ALLOCATE = "import mmap; mmap.mmap(-1, 3 * 2**30)"  # address space, without touching it
 

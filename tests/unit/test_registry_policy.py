@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from registry.errors import SettingsError
-from registry.policy import Adoption, GatesFile, MetricRule, Policy
+from registry.policy import Adoption, GatesFile, MetricRule, Packaging, Policy
 from registry.settings import PACKAGED_GATES
 
 RULE = '[[models.iris.gates]]\ngate = "bound"\nmetric = "accuracy"\n'
@@ -25,6 +25,7 @@ def test_a_policy_is_read_whole(tmp_path: Path) -> None:
     text = """
         [models.iris]
         adoption = "trust"
+        package = "auto"
         sources = ["csv", "yahoo"]
         min_rows = 10
         max_age_days = 7
@@ -38,6 +39,7 @@ def test_a_policy_is_read_whole(tmp_path: Path) -> None:
     policy = read(tmp_path, text).of("iris")
     assert policy == Policy(
         adoption=Adoption.TRUST,
+        package=Packaging.AUTO,
         sources=("csv", "yahoo"),
         min_rows=10,
         max_age_days=7,
@@ -85,6 +87,8 @@ def test_the_packaged_file_is_understood_and_does_not_take_samples() -> None:
         '[models.iris]\nmax_age_days = "7"',
         '[models.iris]\nallow_series_change = "no"',
         '[models.iris]\nadoption = "maybe"',
+        '[models.iris]\npackage = "yes"',
+        "[models.iris]\npackage = true",
         "[models.iris]\ngates = 3",
         "[models.iris.gates]\ngate = 'bound'",
         RULE,
