@@ -8,8 +8,8 @@ import warnings
 
 import click
 
-from training.commands.reproduce import reproduce_command
 from training.commands.package import package_command
+from training.commands.reproduce import reproduce_command
 from training.commands.run import run_command
 from training.commands.runs import runs_command
 from training.commands.search import search_command
