@@ -1,4 +1,4 @@
-"""Commands that train: run, list."""
+"""Commands that train: run, list, worker."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import warnings
 import click
 
 from training.commands.run import run_command
+from training.commands.worker import end_run_command, job_command, worker_command
 from training.commands.workloads import list_command
 
 _CHATTY = (
@@ -39,12 +40,16 @@ def main() -> None:
       python -m training run churn.toml --file churn.csv      your own configuration and data
       python -m training run eye_disease --file pictures/
       python -m training list
+      python -m training worker                   do the jobs that were asked for over HTTP
     """
     _quieten()
 
 
 main.add_command(run_command)
 main.add_command(list_command)
+main.add_command(worker_command)
+main.add_command(job_command)
+main.add_command(end_run_command)
 
 
 def _quieten() -> None:
