@@ -33,6 +33,7 @@ from serving.strict_json import is_json, load_object
 blueprint = Blueprint("jobs", __name__)
 _SHOWN: Final = 50
 _MOST_BYTES: Final = 1024 * 1024  # 10,000 dated points
+_UUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _IDEMPOTENCY: Final = re.compile(r"[\x21-\x7e]{1,200}")
 _READERS: Final[Mapping[JobKind, Callable[[Mapping[str, Any]], object]]] = {
     JobKind.TRAIN: TrainBody.of,
@@ -131,7 +132,7 @@ def _owner(key: Key | None) -> str | None:
 
 def _own(queue: JobQueue, job: str, key: Key | None) -> Job:
     """Raises UnknownJob, of another key's jobs too: who asks must not learn that they exist."""
-    found = queue.job(job)
+    found = queue.job(job) if _UUID.fullmatch(job) else None
     owner = _owner(key)
     if found is None or owner not in (None, found.owner):
         raise UnknownJob(f"job {job!r}: there is none of this key's")

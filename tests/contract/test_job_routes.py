@@ -189,9 +189,15 @@ def test_cancelling(client: Client, queue: SqlJobs) -> None:
 
 
 def test_a_job_that_is_not_there_is_unknown(client: Client) -> None:
-    for path in (f"/jobs/{uuid.uuid4()}", "/jobs/x", "/jobs/%00"):
+    for path in (f"/jobs/{uuid.uuid4()}", "/jobs/x", f"/jobs/{uuid.uuid4()}x"):
         assert client.get(path).status_code == 404, path
         assert client.open(path, method="DELETE").status_code == 404, path
+
+
+def test_what_can_be_no_job_is_not_asked_for(home: Path) -> None:
+    """PostgreSQL's driver, for one, breaks at a zero byte."""
+    client = app_of(home, AwayQueue).test_client()
+    assert client.get("/jobs/%00").status_code == 404
 
 
 def test_one_idempotency_key_is_one_job(client: Client) -> None:
@@ -304,7 +310,8 @@ def test_without_a_database_jobs_are_away_and_say_so_without_its_address(
     home: Path, lane: Callable[[Flask], Client]
 ) -> None:
     client = lane(app_of(home, AwayQueue))
-    asked = [("POST", "/train"), ("GET", "/jobs"), ("GET", "/jobs/x"), ("DELETE", "/jobs/x")]
+    one = f"/jobs/{uuid.uuid4()}"
+    asked = [("POST", "/train"), ("GET", "/jobs"), ("GET", one), ("DELETE", one)]
     for method, path in asked:
         reply = client.open(path, method=method, json=TRAIN)
         assert (reply.status_code, reply.headers["Retry-After"]) == (503, "1"), path
