@@ -6,7 +6,7 @@ import math
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -20,9 +20,8 @@ from tests.servingfakes.node import Node, alive
 from training import apart
 from training.tracking import Tracking
 
-# Seconds of evaluation: time to be killed in.
-SLOW = {"workload": "iris", "n_estimators": 300, "cv_folds": 10}
-QUICK = {"workload": "iris", "n_estimators": 5}
+# Some seconds, of which most pass after its run exists: time to be killed in.
+IRIS = {"workload": "iris", "n_estimators": 5}
 
 
 @pytest.fixture
@@ -46,84 +45,83 @@ def versions(jobs: Jobs) -> list[Any]:
     return list(Tracking(jobs.settings).client.search_model_versions())
 
 
-@pytest.mark.timeout(240)
-def test_a_job_asked_for_over_http_survives_its_worker(
-    jobs: Jobs, say: Callable[[str], None]
-) -> None:
-    """POST → worker → kill -9 → another worker → GET: finished by attempt 2, one version."""
-    home = jobs.settings.home
-    node = Node(home, workers=1)
+def gone(pid: int) -> bool:
+    """Whether a process ends by itself."""
+    deadline = time.monotonic() + 30
+    while alive(pid) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return not alive(pid)
+
+
+@pytest.fixture
+def node(jobs: Jobs) -> Iterator[Node]:
+    node = Node(jobs.settings.home, workers=1)
     node.start()
     node.until(lambda: node.ask("GET", "/livez").status == 200, "the server is alive")
-    with jobs.worker() as second, jobs.worker() as first:
-        reply = node.ask("POST", "/train", SLOW)
-        assert (reply.status, reply.json["state"]) == (202, "queued")
-        job, url = reply.json["job_id"], reply.headers["Location"]
-        started = jobs.until(job, lambda found: found.seen.step == "evaluate", "it is evaluated")
-        asked, taken = started.made_ms, started.started_ms
-        assert taken
-        mine = next(one for one in (first, second) if f":{one.pid}:" in (started.worker or ""))
-        child = child_of(mine)
-        mine.kill()
-        deadline = time.monotonic() + 10
-        while alive(child) and time.monotonic() < deadline:
-            time.sleep(0.01)
-        assert not alive(child), "nobody would end it"
-        jobs.over(job)
-        shown = node.ask("GET", url).json
+    yield node
     node.stop()
-    assert (shown["state"], shown["attempt"], shown["progress"]) == ("finished", 2, 1.0), shown
-    assert (shown["model"], shown["version"]) == ("iris", "1")
-    assert shown["metrics"]["accuracy"] > 0.8
-    assert "iris: register" in shown["log"]
-    assert shown["result"]["series"] == "iris"
-    [version] = versions(jobs)
-    killed, finished = runs(jobs, job)
-    assert [run.info.status for run in (killed, finished)] == ["KILLED", "FINISHED"]
-    assert version.run_id == finished.info.run_id == shown["run_id"]
-    say(f"a job was taken up {taken - asked} ms after it was asked for")
+
+
+def ask(node: Node) -> tuple[str, str]:
+    """A training over HTTP; its job, and its address."""
+    reply = node.ask("POST", "/train", IRIS)
+    assert (reply.status, reply.json["state"]) == (202, "queued")
+    return reply.json["job_id"], reply.headers["Location"]
 
 
 @pytest.mark.timeout(240)
-def test_a_worker_that_is_stopped_gives_back_and_a_cancel_ends_the_process(jobs: Jobs) -> None:
-    job = jobs.ask(JobKind.TRAIN, SLOW)
+def test_jobs_asked_for_over_http_survive_their_workers(jobs: Jobs, node: Node) -> None:
+    """One worker is killed, one only stopped, others do what both have begun.
+
+    Each job is finished by its second attempt, and each has one version: the process of the stopped
+    worker trains to its end, and waits for a word before it registers.
+    """
+    asked = [ask(node), ask(node)]
+    with jobs.worker() as killed, jobs.worker() as stopped:
+        for job, _ in asked:
+            jobs.until(job, lambda found: found.seen.run_id, "it has begun")
+        children = {worker.pid: child_of(worker) for worker in (killed, stopped)}
+        os.kill(stopped.pid, signal.SIGSTOP)
+        killed.kill()
+        assert gone(children[killed.pid]), "a process outlived its worker"
+        with jobs.worker(), jobs.worker():
+            for job, _ in asked:
+                jobs.over(job)
+        assert alive(children[stopped.pid]), "it has nobody to ask"
+        os.kill(stopped.pid, signal.SIGCONT)
+        assert gone(children[stopped.pid])
+    made = {version.run_id: version for version in versions(jobs)}
+    for job, url in asked:
+        shown = node.ask("GET", url).json
+        assert (shown["state"], shown["attempt"], shown["progress"]) == ("finished", 2, 1.0), shown
+        assert (shown["model"], shown["version"]) == ("iris", str(made[shown["run_id"]].version))
+        assert shown["metrics"]["accuracy"] > 0.8
+        assert "iris: register" in shown["log"]
+        assert shown["result"]["series"] == "iris"
+        first, second = runs(jobs, job)
+        assert (first.info.status, second.info.status) == ("KILLED", "FINISHED")
+        assert second.info.run_id == shown["run_id"]
+    assert len(made) == 2
+
+
+@pytest.mark.timeout(240)
+def test_jobs_are_cancelled_failed_and_given_back(jobs: Jobs) -> None:
+    cancelled, wrong, stopped = (
+        jobs.ask(JobKind.TRAIN, body) for body in (IRIS, {"workload": "irs"}, IRIS)
+    )
     with jobs.worker() as worker:
-        jobs.until(job, lambda found: found.seen.step == "evaluate", "it is evaluated")
+        jobs.until(cancelled, lambda found: found.seen.run_id, "it has begun")
+        child = child_of(worker)
+        jobs.queue.cancel(cancelled)
+        assert (jobs.over(cancelled).state, alive(child)) == (JobState.CANCELLED, False)
+        reason = jobs.over(wrong).outcome.reason or ""
+        assert "unknown workload 'irs'; there is: " in reason
+        jobs.until(stopped, lambda found: found.seen.run_id, "it has begun")
         child = child_of(worker)
     assert (worker.returncode, alive(child)) == (0, False)
-    assert jobs.job(job).state is JobState.QUEUED
-    with jobs.worker() as worker:
-        jobs.until(job, lambda f: f.attempt == 2 and f.seen.step == "evaluate", "it goes on")
-        child = child_of(worker)
-        jobs.queue.cancel(job)
-        ended = jobs.over(job)
-        assert (ended.state, alive(child)) == (JobState.CANCELLED, False)
-        wrong = jobs.over(jobs.ask(JobKind.TRAIN, {"workload": "irs"}))
-    assert wrong.state is JobState.FAILED
-    assert "unknown workload 'irs'; there is: " in (wrong.outcome.reason or "")
-    assert [run.info.status for run in runs(jobs, job)] == ["KILLED", "KILLED"]
+    assert jobs.job(stopped).state is JobState.QUEUED
+    assert [runs(jobs, job)[0].info.status for job in (cancelled, stopped)] == ["KILLED"] * 2
     assert versions(jobs) == []
-
-
-@pytest.mark.timeout(240)
-def test_a_worker_that_was_only_stopped_may_not_register(jobs: Jobs) -> None:
-    """It wakes up after another one has taken its job over: its process must end by itself."""
-    job = jobs.ask(JobKind.TRAIN, SLOW)
-    with jobs.worker() as stopped:
-        jobs.until(job, lambda found: found.seen.step == "fit", "it learns")
-        os.kill(stopped.pid, signal.SIGSTOP)  # its process trains on
-        child = child_of(stopped)
-        with jobs.worker():
-            ended = jobs.over(job)
-            assert alive(child), "it waits for its worker's word"
-            os.kill(stopped.pid, signal.SIGCONT)
-            deadline = time.monotonic() + 20
-            while alive(child) and time.monotonic() < deadline:
-                time.sleep(0.01)
-        assert not alive(child)
-    assert (ended.state, ended.attempt) == (JobState.FINISHED, 2)
-    [version] = versions(jobs)
-    assert version.run_id == ended.seen.run_id
 
 
 @pytest.mark.timeout(240)
