@@ -13,6 +13,7 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
 from typing import Any, Final, NamedTuple, Protocol
 
 # Whose worker died gets one more attempt; the second death is the job's end.
@@ -58,11 +59,20 @@ class JobRequest:
     body: Mapping[str, Any]
     idempotency: str | None = None
 
+    @cached_property
+    def text(self) -> str:
+        """The body as it is kept: two that say the same are the same."""
+        return json.dumps(self.body, sort_keys=True, allow_nan=False)
+
     @property
     def digest(self) -> str:
         """SHA-256 (hex) of what is asked for, whoever asks."""
-        text = json.dumps([self.kind, self.body], sort_keys=True)
-        return hashlib.sha256(text.encode()).hexdigest()
+        return hashlib.sha256(f"{self.kind} {self.text}".encode()).hexdigest()
+
+    @property
+    def shown(self) -> dict[str, Any]:
+        """The body as it is shown later: of a long list its length."""
+        return {name: _short(value) for name, value in self.body.items()}
 
 
 @dataclass(frozen=True)
@@ -130,12 +140,15 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """A job as it is kept. Times are Unix milliseconds of some machine: for people."""
+    """A job as it is shown. `request` is what was asked for, without its long lists.
+
+    Times are Unix milliseconds of some machine: for people.
+    """
 
     id: str
     kind: JobKind
     owner: str
-    body: Mapping[str, Any]
+    request: Mapping[str, Any]
     state: JobState
     attempt: int
     worker: str | None
@@ -163,7 +176,7 @@ class Job:
             "model": outcome.model,
             "version": outcome.version,
             "reason": outcome.reason,
-            "request": {name: _short(value) for name, value in self.body.items()},
+            "request": dict(self.request),
             "created": _iso(self.made_ms),
             "started": _iso(self.started_ms),
             "ended": _iso(self.ended_ms),

@@ -28,7 +28,7 @@ def to_job(row: sa.Row[Any]) -> Job:
         id=row.id,
         kind=JobKind(row.kind),
         owner=row.owner,
-        body=json.loads(row.body),
+        request=json.loads(row.request),
         state=state,
         attempt=row.attempt,
         worker=row.worker,

@@ -25,7 +25,9 @@ jobs = sa.Table(
     sa.Column("owner", sa.Text, nullable=False),
     sa.Column("idempotency", sa.Text),
     sa.Column("digest", sa.String(64), nullable=False),
+    # Up to a megabyte, for who does the job; and what of it is shown.
     sa.Column("body", sa.Text, nullable=False),
+    sa.Column("request", sa.Text, nullable=False),
     sa.Column("state", sa.Text, nullable=False),
     # Counts claims: with the worker's name, who may still say something.
     sa.Column("attempt", sa.Integer, nullable=False),
@@ -48,6 +50,7 @@ jobs = sa.Table(
     sa.Column("ended_ms", sa.BigInteger),
     sa.UniqueConstraint("owner", "idempotency"),
 )
+shown = [column for column in jobs.c if column.name != "body"]
 is_live = jobs.c.state.in_([state.value for state in LIVE])
 # What workers look at twice a second stays small, however many jobs have ended.
 sa.Index("baton_jobs_live", jobs.c.n, postgresql_where=is_live, sqlite_where=is_live)

@@ -70,12 +70,12 @@ class SqlJobs:
 
     def job(self, job: str) -> Job | None:
         """See `JobQueue.job`."""
-        found = self._read(sa.select(_jobs).where(_c.id == job))
+        found = self._read(sa.select(*tables.shown).where(_c.id == job))
         return to_job(found[0]) if found else None
 
     def newest(self, owner: str | None, *, most: int) -> Sequence[Job]:
         """See `JobQueue.newest`."""
-        query = sa.select(_jobs).order_by(_c.n.desc()).limit(most)
+        query = sa.select(*tables.shown).order_by(_c.n.desc()).limit(most)
         found = self._read(query if owner is None else query.where(_c.owner == owner))
         return [to_job(row) for row in found]
 
@@ -208,7 +208,8 @@ class SqlJobs:
             "owner": request.owner,
             "idempotency": request.idempotency,
             "digest": request.digest,
-            "body": json.dumps(request.body, allow_nan=False),
+            "body": request.text,
+            "request": json.dumps(request.shown),
             "state": JobState.QUEUED.value,
             "attempt": 0,
             "losses": 0,
@@ -262,7 +263,7 @@ def _known(connection: sa.Connection, request: JobRequest) -> Job | None:
     if request.idempotency is None:
         return None
     same = sa.and_(_c.owner == request.owner, _c.idempotency == request.idempotency)
-    row = connection.execute(sa.select(_jobs).where(same)).first()
+    row = connection.execute(sa.select(*tables.shown).where(same)).first()
     if row is None:
         return None
     if row.digest != request.digest:
@@ -274,4 +275,4 @@ def _known(connection: sa.Connection, request: JobRequest) -> Job | None:
 
 
 def _one(connection: sa.Connection, job: str) -> Job:
-    return to_job(connection.execute(sa.select(_jobs).where(_c.id == job)).one())
+    return to_job(connection.execute(sa.select(*tables.shown).where(_c.id == job)).one())

@@ -28,19 +28,22 @@ def iris(trained_once: Callable[[str], Setting]) -> Setting:
     return trained_once("iris")
 
 
-def left_open(iris: Setting, job: str) -> None:
+def left(iris: Setting, job: str, status: str) -> None:
     """As if the worker had died right after the version was made."""
     iris.client.set_tag(iris.trained.run_id, "baton.job_id", job)
-    iris.client.update_run(iris.trained.run_id, status="RUNNING")
+    iris.client.update_run(iris.trained.run_id, status=status)
 
 
 def status(iris: Setting, run_id: str) -> str:
     return str(iris.client.get_run(run_id).info.status)
 
 
-def test_a_version_that_was_registered_before_the_worker_died_is_the_jobs(iris: Setting) -> None:
+@pytest.mark.parametrize("state", ["RUNNING", "KILLED"])
+def test_a_version_that_was_registered_before_the_worker_died_is_the_jobs(
+    iris: Setting, state: str
+) -> None:
     job = str(uuid.uuid4())
-    left_open(iris, job)
+    left(iris, job, state)
     here, there = socket.socketpair()
     asked = Asked(
         job=job, attempt=2, kind=JobKind.TRAIN, body={"workload": "iris", "n_estimators": 5}

@@ -256,7 +256,7 @@ def test_a_process_that_cannot_be_started_fails_the_job(shop: Shop) -> None:
 
 def test_a_dead_workers_job_is_taken_up_once_more_and_then_failed(shop: Shop) -> None:
     job = shop.ask()
-    shop.pass_by(1, shop.worker())
+    shop.pass_by(2.5, shop.worker())
     first_lives_until = shop.now
     second, third = shop.worker(), shop.worker()
     shop.pass_by(9, second, third)
@@ -268,6 +268,7 @@ def test_a_dead_workers_job_is_taken_up_once_more_and_then_failed(shop: Shop) ->
     shop.pass_by(12, watcher)
     assert shop.job(job).state is JobState.FAILED
     assert "attempt 2, step" in (shop.job(job).outcome.reason or "")
+    assert shop.marks.marked == [("r1", "KILLED"), ("r1", "FAILED")]
 
 
 def test_a_database_that_was_away_makes_nobody_look_dead(shop: Shop) -> None:

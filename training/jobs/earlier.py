@@ -32,15 +32,18 @@ def registered(settings: Settings, experiment: str, job: str) -> Registered | No
         for run in found:
             run_id = run.info.run_id
             versions = tracking.client.search_model_versions(f"run_id='{run_id}'")
-            end_run(settings, run_id, "FINISHED" if versions else "KILLED")
-            if versions:
-                version = versions[0]
-                return Registered(
-                    run_id=run_id,
-                    model=version.name,
-                    version=str(version.version),
-                    metrics=run.data.metrics,
-                )
+            if not versions:
+                end_run(settings, run_id, "KILLED")
+                continue
+            if run.info.status != "FINISHED":
+                tracking.client.set_terminated(run_id, "FINISHED")
+            version = versions[0]
+            return Registered(
+                run_id=run_id,
+                model=version.name,
+                version=str(version.version),
+                metrics=run.data.metrics,
+            )
     return None
 
 

@@ -184,10 +184,9 @@ class Worker:
             if taken is None:
                 continue
             _log.warning("job %s: %s; now %s", job, taken.outcome.reason, taken.state)
-            # Where there is another attempt, that one sees to it.
-            if taken.state.is_over and taken.seen.run_id:
-                cancelled = taken.state is JobState.CANCELLED
-                self._closings.close(taken.seen.run_id, "KILLED" if cancelled else "FAILED")
+            if taken.seen.run_id:
+                failed = taken.state is JobState.FAILED
+                self._closings.close(taken.seen.run_id, "FAILED" if failed else "KILLED")
         if self._held is None and look.any_queued:
             self._claim(now)
 
