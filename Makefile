@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PY = .venv/bin/python
 .DEFAULT_GOAL = help
-.PHONY: help setup clients peers lock demo train promote rollback retire status history verify serve mlflow test lint format bench bench-front bench-overload bench-swap bench-training nightly clean
+.PHONY: help setup clients peers lock demo train promote rollback retire status history verify serve worker mlflow test lint format bench bench-front bench-overload bench-swap bench-training nightly clean
 
 help:  ## list these verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ verify: setup  ## whether the ledger is still what was appended to it: MODEL=
 
 serve: setup  ## serve the Production versions, and follow them
 	@exec $(PY) -m serving
+
+worker: setup  ## do the jobs that were asked for over HTTP, until Ctrl-C
+	@exec $(PY) -m training worker
 
 mlflow: setup  ## MLflow's own UI on the same registry: PORT=5000
 	@exec $(PY) -m registry mlflow --port $(or $(PORT),5000)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 _settings = Settings.read()
 log.to_json(_settings.log_level)
 
-wsgi_app = "serving.app:create_app()"
+wsgi_app = "serving.application:application()"
 bind = _settings.bind
 workers = _settings.workers
 threads = _settings.threads

@@ -27,9 +27,13 @@
     │   ├── UnsupportedMediaType
     │   ├── Unauthenticated       no API key, or none of this server
     │   ├── Forbidden             the key's scopes do not include this
-    │   └── TooManyRequests       beyond the key's rate
+    │   ├── TooManyRequests       beyond the key's rate, or its jobs
+    │   ├── UnknownJob            no such job, or another key's
+    │   ├── JobOver               a job that ended cannot be cancelled
+    │   └── KeyReused             an idempotency key that came with another request
     ├── NotReady              nothing is loaded for this model yet
-    │   └── RunnerAway            … or the process that runs it is away, or too slow
+    │   ├── RunnerAway            … or the process that runs it is away, or too slow
+    │   └── JobsAway              … or the queue of jobs cannot be reached
     ├── Overloaded            more requests wait than will be answered in time
     ├── ModelFailed           a model raised an error of its own
     ├── NotFinite             a model answered NaN or Infinity
@@ -175,12 +179,24 @@ class Forbidden(RequestError):
 
 
 class TooManyRequests(RequestError):
-    """The API key asks more often than it may."""
+    """The API key asks more often than it may, or has as many jobs as it may."""
 
     def __init__(self, message: str, *, seconds: float) -> None:
         """It may ask again in `seconds`."""
         super().__init__(message)
         self.seconds = seconds
+
+
+class UnknownJob(RequestError):
+    """There is no such job, or it is another key's."""
+
+
+class JobOver(RequestError):
+    """The job has ended: there is nothing to cancel."""
+
+
+class KeyReused(RequestError):
+    """An idempotency key came again, with another request."""
 
 
 class NotReady(BatonError):
@@ -189,6 +205,10 @@ class NotReady(BatonError):
 
 class RunnerAway(NotReady):
     """The process that runs this version is away or did not answer in time; try again shortly."""
+
+
+class JobsAway(NotReady):
+    """The queue of jobs cannot be reached; try again shortly."""
 
 
 class Overloaded(BatonError):

@@ -2,21 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import sqlalchemy as sa
 
 SCHEMA_VERSION = 2
 CHANNEL = "baton"  # where PostgreSQL says that something was appended
-# How libpq connects: a server that vanished without a word is noticed within about ten seconds.
-PATIENCE: Mapping[str, object] = {
-    "connect_timeout": 5,
-    "keepalives": 1,
-    "keepalives_idle": 5,
-    "keepalives_interval": 2,
-    "keepalives_count": 3,
-    "tcp_user_timeout": 10_000,
-}
 
 metadata = sa.MetaData()
 ledger = sa.Table(

@@ -16,7 +16,8 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from registry.ledger_tables import CHANNEL, PATIENCE
+from registry.database import PATIENCE
+from registry.ledger_tables import CHANNEL
 
 _log = logging.getLogger(__name__)
 _PAUSE_SECONDS = 1.0

@@ -39,6 +39,18 @@ class Settings:
         "The ledger. Default: `ledger.db` beside an embedded registry.",
         secret=True,
     )
+    jobs_url: str = setting(
+        "",
+        "SQLAlchemy URL",
+        "The queue of jobs, for servers and workers alike. Default: `jobs.db` in BATON_HOME.",
+        secret=True,
+    )
+    jobs_per_key: int = setting(
+        8, "jobs", "Most jobs of one API key that are queued or running; then 429."
+    )
+    jobs_at_once: int = setting(
+        2, "jobs", "Most jobs of one API key that run at once; the others wait."
+    )
     gates: Path = setting(PACKAGED_GATES, "path", "The gates file that judges every version.")
     environment: str = setting("development", "label", "Tag on runs; nothing depends on it.")
     actor: str = setting("", "name", "Who promotes, in the ledger. Default: the login name.")
@@ -203,6 +215,7 @@ class Settings:
             tracking_uri=tracking,
             registry_uri=registry,
             ledger_url=ledger,
+            jobs_url=database_urls.driver(self.jobs_url) or f"sqlite:///{home / 'jobs.db'}",
             actor=self.actor or getpass.getuser(),
         )
 

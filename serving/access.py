@@ -73,23 +73,26 @@ class Access:
         """Whether anybody may ask: there never was a key."""
         return not self._keys
 
-    def admit(self, header: Header, scope: Scope | None) -> None:
+    def admit(self, header: Header, *scopes: Scope | None) -> Key | None:
         """Let a request through, or raise Unauthenticated, Forbidden or TooManyRequests.
 
-        Any key will do where `scope` is None.
+        One of `scopes` is needed; any key will do where it is None. Returns the key, None where
+        there are none.
         """
         now = self._clock()
         if now >= self._look_at:
             self._look(now)
         if self.is_open:
-            return
+            return None
         index, key = self._proved(header)
-        if scope is not None and scope not in key.scopes:
-            raise Forbidden(f"key {key.id}: expected scope {scope}, it has {', '.join(key.scopes)}")
+        if None not in scopes and not {*scopes} & {*key.scopes}:
+            wanted, has = " or ".join(map(str, scopes)), ", ".join(key.scopes)
+            raise Forbidden(f"key {key.id}: expected scope {wanted}, it has {has}")
         if key.per_second and (wait := self._rates.wait(index, key.per_second, now)):
             raise TooManyRequests(
                 f"key {key.id}: more than {key.per_second:g} requests a second", seconds=wait
             )
+        return key
 
     def _proved(self, header: Header) -> tuple[int, Key]:
         said = header("Authorization") or ""

@@ -26,13 +26,14 @@ from serving.access import Access, Rates
 from serving.answer import Answerer, trusted_id
 from serving.assignments import Assignment, Assignments
 from serving.engines.runner import RunnerEngine, socket_of
+from serving.jobs import Desk, OpenQueue
 from serving.keys import KeyFile
 from serving.kinds import Limits
 from serving.leisure import at_leisure
 from serving.manager import Manager
 from serving.page import Page
 from serving.residents import Residents
-from serving.routes import description, mlflow, models, operations, predict, v2
+from serving.routes import description, jobs, mlflow, models, operations, predict, v2
 from serving.routes.parts import EXTENSION, Parts, admitted, refused
 from serving.routes.proxies import Proxied
 from serving.servable import Servable
@@ -48,6 +49,7 @@ BLUEPRINTS = (
     v2.blueprint,
     models.blueprint,
     operations.blueprint,
+    jobs.blueprint,
     description.blueprint,
 )
 
@@ -118,8 +120,16 @@ class StoreLoader:
         return held is None or held.current is None or held.current.digest != assignment.digest
 
 
-def create_app(settings: Settings | None = None, *, manager: Manager | None = None) -> Flask:
+def create_app(
+    settings: Settings | None = None,
+    *,
+    manager: Manager | None = None,
+    open_jobs: OpenQueue | None = None,
+) -> Flask:
     """Build the application; tests hand in a manager of their own.
+
+    `open_jobs` opens the queue of jobs: this module could not reach a database. Without, their
+    routes answer 503.
 
     When it returns, everything the node serves at this moment is loaded, or within a memory budget
     all that is pinned: a worker that accepts requests can answer them.
@@ -146,7 +156,9 @@ def create_app(settings: Settings | None = None, *, manager: Manager | None = No
         default_model=settings.default_model,
         max_body_bytes=settings.max_body_bytes,
     )
-    app.extensions[EXTENSION] = Parts(settings, manager, answerer, access)
+    # Where gunicorn's threads answer predictions too, jobs have half of them at most.
+    desk = Desk(open_jobs, at_once=max(1, settings.threads // 2))
+    app.extensions[EXTENSION] = Parts(settings, manager, answerer, access, desk)
     app.wsgi_app = Proxied(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
     app.before_request(admitted)
     for blueprint in BLUEPRINTS:

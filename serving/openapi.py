@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import quote
 
+from serving.job_schemas import JOB, job_paths
 from serving.kinds import Limits
 from serving.problems import CONTENT_TYPE
 from serving.protocols.baton import PICTURE_FIELDS, PICTURES
@@ -129,9 +130,9 @@ def document(
         "openapi": "3.1.0",
         "info": {"title": "Baton", "version": "1"},
         "servers": [{"url": prefix or "/"}],
-        "paths": paths,
+        "paths": paths | job_paths(),
         "components": {
-            "schemas": {"Problem": _PROBLEM, "Answer": _ANSWER},
+            "schemas": {"Problem": _PROBLEM, "Answer": _ANSWER, "Job": JOB},
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},
         },
         **({"security": [{"key": []}]} if closed else {}),

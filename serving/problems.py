@@ -14,6 +14,8 @@ from registry.errors import (
     AmbiguousModel,
     BatonError,
     Forbidden,
+    JobOver,
+    KeyReused,
     MalformedRequest,
     NotReady,
     Overloaded,
@@ -22,6 +24,7 @@ from registry.errors import (
     SignatureMismatch,
     TooManyRequests,
     Unauthenticated,
+    UnknownJob,
     UnknownModel,
     UnsupportedMediaType,
 )
@@ -33,6 +36,9 @@ RETRY_AFTER_SECONDS = 1
 _STATUS: Final[Mapping[type[BatonError], HTTPStatus]] = {
     MalformedRequest: HTTPStatus.BAD_REQUEST,
     UnknownModel: HTTPStatus.NOT_FOUND,
+    UnknownJob: HTTPStatus.NOT_FOUND,
+    JobOver: HTTPStatus.CONFLICT,
+    KeyReused: HTTPStatus.UNPROCESSABLE_ENTITY,
     AmbiguousModel: HTTPStatus.CONFLICT,
     RequestTooLarge: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
     UnsupportedMediaType: HTTPStatus.UNSUPPORTED_MEDIA_TYPE,

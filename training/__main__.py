@@ -14,6 +14,7 @@ from training.commands.run import run_command
 from training.commands.runs import runs_command
 from training.commands.search import search_command
 from training.commands.steps import begin_command, resume_command, step_command
+from training.commands.worker import end_run_command, job_command, worker_command
 from training.commands.workloads import list_command
 
 _CHATTY = (
@@ -49,6 +50,7 @@ def main() -> None:
       python -m training runs --since 2026-11-01
       python -m training list
       python -m training package churn 7          somebody's scikit-learn or Keras model, as ONNX
+      python -m training worker                   do the jobs that were asked for over HTTP
     """
     _quieten()
 
@@ -62,6 +64,9 @@ main.add_command(runs_command)
 main.add_command(search_command)
 main.add_command(list_command)
 main.add_command(package_command)
+main.add_command(worker_command)
+main.add_command(job_command)
+main.add_command(end_run_command)
 
 
 def _quieten() -> None:

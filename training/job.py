@@ -28,7 +28,8 @@ class Plan:
     """What was asked for, complete and checked; written to the workspace as `plan.json`.
 
     It carries the content of a configuration file, so that whoever goes on with it, here or on
-    another machine, goes by what was read.
+    another machine, goes by what was read. Of dated data only what lies between both dates (ISO,
+    inclusive) is used.
     """
 
     workload: str
@@ -40,6 +41,8 @@ class Plan:
     seed: int
     file: str | None = None
     configuration: Mapping[str, Any] | None = None
+    start_date: str | None = None
+    end_date: str | None = None
 
     @classmethod
     def of(  # noqa: PLR0913 - one argument for each thing a person may choose
@@ -55,6 +58,8 @@ class Plan:
         model: str | None = None,
         seed: int | None = None,
         configuration: Mapping[str, Any] | None = None,
+        start_date: str | None = None,
+        end_date: str | None = None,
     ) -> Self:
         """Fill in the workload's defaults; raise UnknownName or UsageError before anything runs.
 
@@ -68,6 +73,8 @@ class Plan:
         what = series or (file.stem if file else about.series.get(where, ""))
         reader.check(what)
         workload.requirements(values)
+        if (start_date or end_date) and not about.is_dated:
+            raise UsageError(f"workload {about.name}: its data has no dates to choose by")
         return cls(
             workload=about.name,
             experiment=experiment or settings.experiment_name or about.experiment,
@@ -78,6 +85,8 @@ class Plan:
             seed=seed,
             file=str(file.resolve()) if file else None,
             configuration=configuration,
+            start_date=start_date,
+            end_date=end_date,
         )
 
     def to_json(self) -> dict[str, Any]:

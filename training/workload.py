@@ -103,6 +103,11 @@ class About:
     greater_is_better: bool
     needs: tuple[str, ...] = ()
 
+    @property
+    def is_dated(self) -> bool:
+        """Whether its rows have dates."""
+        return any(field.kind == "date" for field in self.fields)
+
 
 class Workload(Protocol):
     """One kind of training."""

@@ -4,7 +4,8 @@ A prediction that is known to be quick is answered on the loop's thread: handing
 costs more than it takes. All others are answered by a few threads; when too many wait for those,
 the next is turned away at once. Versions that answer several requests by one call have more
 threads, which wait for that call together. Routes that predict nothing have threads of their own,
-so that health is told however busy the models are.
+so that health is told however busy the models are; those of jobs others, which a database can hold
+up.
 """
 
 from __future__ import annotations
@@ -21,12 +22,13 @@ from typing import Final
 from registry.errors import BatonError, MalformedRequest, Overloaded
 from serving import problems
 from serving.answer import Answer, trusted_id
+from serving.jobs import PATHS
 from serving.lane.connection import Connection, all_taken
 from serving.lane.crew import Crew, Work
 from serving.lane.hot import Hot, hot
 from serving.lane.request import Request
 from serving.lane.turns import Turns
-from serving.lane.wsgi import Application, call
+from serving.lane.wsgi import Application, call, path_of
 from serving.protocols import Protocol
 from serving.protocols.baton import Baton
 from serving.routes.parts import Parts
@@ -42,7 +44,7 @@ _ROUTE_THREADS: Final = 2
 # At most so many requests are in one joint call; all but one of these threads wait for it.
 _JOINT_THREADS: Final = 32
 _NICENESS: Final = 5
-_FORECAST: Final = b"/predict/"
+_FORECAST: Final = "/predict/"
 _TIMEOUT: Final = "X-Request-Timeout-Ms"
 _BATON: Final = Baton()
 # Clients beyond those a worker takes who are heard once: who asks for health is answered.
@@ -80,6 +82,8 @@ class Lane:
         self._models = self._crew("predict", settings.threads)
         self._joint: Crew | None = None  # until a version declares joint calls
         self._routes = Crew("route", threads=_ROUTE_THREADS, most_waiting=most_open)
+        self._jobs: Crew | None = None  # until somebody asks for one
+        self._job_threads = parts.desk.at_once
         self._turns = Turns()
         self._known: dict[bytes, Hot | None] = {}
 
@@ -102,6 +106,7 @@ class Lane:
 
     def take(self, connection: Connection, request: Request) -> Answer | None:
         """See `Handler.take`."""
+        give: Give
         route = self._route(request)
         if connection in self._spare and request.target not in _HEALTH:
             return self._refused(all_taken(), request, route)
@@ -111,8 +116,8 @@ class Lane:
             return self._refused(error, request, route)
         if route is None:
             work = partial(call, self._application, request)
-            crew = self._models if request.target.startswith(_FORECAST) else self._routes
-            return self._later(crew.give, connection, request, work, until=until)
+            give = self._crew_of(path_of(request)).give
+            return self._later(give, connection, request, work, until=until)
         work = partial(
             self._answerer.answer,
             route.protocol,
@@ -122,7 +127,7 @@ class Lane:
             version=route.version,
         )
         if self._is_quick(route, request):
-            give: Give = partial(self._turns.give, seconds=route.seconds)
+            give = partial(self._turns.give, seconds=route.seconds)
         else:
             give = (self._joined() if route.is_batched else self._models).give
         return self._later(give, connection, request, work, until=until, route=route)
@@ -147,13 +152,23 @@ class Lane:
         for connection in list(self.connections):
             connection.abort()
         self._models.close()
-        if self._joint:
-            self._joint.close()
         self._routes.close()
+        for crew in (self._joint, self._jobs):
+            if crew:
+                crew.close()
 
     def _crew(self, name: str, threads: int) -> Crew:
         """Threads for models: they give way to the loop's."""
         return Crew(name, threads=threads, most_waiting=self._most_waiting, niceness=_NICENESS)
+
+    def _crew_of(self, path: str) -> Crew:
+        """Who answers a request that is none of the hot ones."""
+        if path.startswith(_FORECAST):
+            return self._models
+        if path.startswith(PATHS):
+            self._jobs = self._jobs or self._crew("job", self._job_threads)
+            return self._jobs
+        return self._routes
 
     def _joined(self) -> Crew:
         self._joint = self._joint or self._crew("joint", _JOINT_THREADS)

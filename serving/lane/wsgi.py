@@ -33,6 +33,14 @@ def call(application: Application, request: Request) -> Answer:
     return Answer(int(status.split()[0]), dict(headers), body)
 
 
+def path_of(request: Request) -> str:
+    """The path that a route is looked up by, as PEP 3333 has texts; empty if there is none."""
+    try:
+        return _decoded(_target(request.target.decode("latin-1"))[0])
+    except ValueError:  # an address that is none: whoever answers it says so
+        return ""
+
+
 def _environ(request: Request) -> dict[str, Any]:
     path, query = _target(request.target.decode("latin-1"))
     peer = request.peer or ("", 0)
@@ -40,7 +48,7 @@ def _environ(request: Request) -> dict[str, Any]:
     environ = {
         "REQUEST_METHOD": request.method.decode("latin-1"),
         "SCRIPT_NAME": "",
-        "PATH_INFO": unquote_to_bytes(path).decode("latin-1"),
+        "PATH_INFO": _decoded(path),
         "QUERY_STRING": query,
         "SERVER_NAME": here[0],
         "SERVER_PORT": str(here[1]),
@@ -60,6 +68,10 @@ def _environ(request: Request) -> dict[str, Any]:
     environ.pop("HTTP_TRANSFER_ENCODING", None)
     environ["CONTENT_LENGTH"] = str(len(request.body))
     return environ
+
+
+def _decoded(path: str) -> str:
+    return unquote_to_bytes(path).decode("latin-1")
 
 
 def _target(target: str) -> tuple[str, str]:

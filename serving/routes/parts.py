@@ -14,6 +14,7 @@ from registry.settings import Settings
 from serving import problems
 from serving.access import Access
 from serving.answer import Answer, Answerer, trusted_id
+from serving.jobs import Desk
 from serving.manager import Manager
 from serving.problems import Problem
 from serving.protocols import Protocol
@@ -33,7 +34,7 @@ _FOR_EVERYONE = frozenset(
         "description.docs_asset",
     }
 )
-# Each protocol refuses in its own words.
+# Each protocol refuses in its own words; jobs need scopes of their own.
 _ADMITTED_LATER = frozenset(
     {
         "predict.predict_default",
@@ -41,6 +42,11 @@ _ADMITTED_LATER = frozenset(
         "predict.forecast",
         "mlflow.invocations",
         "v2.infer",
+        "jobs.train",
+        "jobs.predict_custom",
+        "jobs.list_jobs",
+        "jobs.show_job",
+        "jobs.cancel_job",
     }
 )
 
@@ -53,6 +59,7 @@ class Parts:
     manager: Manager
     answerer: Answerer
     access: Access
+    desk: Desk
     stopping: threading.Event = field(default_factory=threading.Event)
 
 
@@ -77,16 +84,24 @@ def predicted(
 ) -> Response:
     """What `protocol` answers to the request at hand, however its body came or broke off."""
     try:
-        body = request.get_data(cache=False)
+        body = whole_body()
+    except BatonError as error:
+        return failed(error, protocol)
+    answerer = parts().answerer
+    return respond(answerer.answer(protocol, model, body, request.headers.get, version=version))
+
+
+def whole_body() -> bytes:
+    """The body of the request at hand. Raises RequestTooLarge or MalformedRequest."""
+    try:
+        return request.get_data(cache=False)
     except RequestEntityTooLarge:
         limit = parts().settings.max_body_bytes
-        return failed(RequestTooLarge(f"body: more than {limit} bytes"), protocol)
+        raise RequestTooLarge(f"body: more than {limit} bytes") from None
     except Exception as error:
         current_app.logger.info("a body could not be read", exc_info=error)
         said = f"body: broken off, or not in chunks ({type(error).__name__})"
-        return failed(MalformedRequest(said), protocol)
-    answerer = parts().answerer
-    return respond(answerer.answer(protocol, model, body, request.headers.get, version=version))
+        raise MalformedRequest(said) from error
 
 
 def failed(error: BatonError, protocol: Protocol = BATON) -> Response:

@@ -14,6 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TREES = ("serving", "training", "registry")
 PLANTED = {
     "a worker reaches the ledger": ("serving/answer.py", "import registry.sql_ledger"),
+    "a worker reaches the queue of jobs": ("serving/jobs.py", "import registry.sql_jobs"),
     "a workload knows its sibling": ("training/workloads/iris.py", "from . import petr4"),
     "serving imports training": ("serving/node/watcher.py", "import training.tracking"),
     "the client needs a library": ("serving/client.py", "import numpy"),

@@ -32,8 +32,8 @@ FORBIDDEN = (
 )
 WORKER = """
 import json, sys
-from serving.app import create_app
-client = create_app().test_client()
+from serving.application import application
+client = application().test_client()
 asked = {
     "iris": client.post("/models/iris/predict", json={"instances": [[2]]}),
     "code": client.post("/models/code/predict", json={"instances": [[2]]}),
@@ -105,6 +105,12 @@ def test_a_worker_that_answered_every_kind_has_imported_nothing_forbidden(home: 
     assert json.loads(answers["code"][1])["predictions"] == [6.0]
     assert len(json.loads(answers["petr4"][1])["predictions"]) == 2
     assert imported == []
+
+
+def test_only_a_request_for_a_job_loads_what_reaches_a_database(home: Path) -> None:
+    asked = "asked['jobs'] = client.get('/jobs')"
+    answers, imported = run(home, asked)
+    assert (answers["jobs"][0], imported) == (200, ["sqlalchemy"])
 
 
 def test_the_check_sees_a_forbidden_import(home: Path) -> None:

@@ -100,7 +100,9 @@ def test_it_is_a_valid_description(document: Any) -> None:
 
 def test_it_names_every_route(app: Flask, document: Any) -> None:
     named = {
-        path.replace(name, "<name>") for path in document["paths"] for name in (*NAMES, "nobody")
+        path.replace(name, "<name>").replace("{job}", "<job>")
+        for path in document["paths"]
+        for name in (*NAMES, "nobody")
     }
     undescribed = {"/openapi.json", "/docs", "/"}
     for rule in app.url_map.iter_rules():

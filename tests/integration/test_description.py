@@ -19,7 +19,7 @@ from tests.servingfakes.node import ROOT, Node
 
 PROGRAM = ROOT / "var" / "environments" / "clients" / "bin" / "schemathesis"
 CASES = int(os.environ.get("BATON_TEST_CASES", "500"))
-OPERATIONS = 25
+OPERATIONS = 30
 
 
 @pytest.fixture(scope="module")

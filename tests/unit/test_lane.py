@@ -13,6 +13,7 @@ import pytest
 
 from registry.settings import Settings
 from serving.answer import Answer
+from serving.jobs import Desk
 from serving.lane.hot import Hot, hot
 from serving.lane.lane import Lane
 from serving.lane.request import Request
@@ -64,6 +65,7 @@ class Bench:
             self.manager,  # type: ignore[arg-type]
             self.answerer,  # type: ignore[arg-type]
             SimpleNamespace(),  # type: ignore[arg-type]
+            Desk(None, at_once=1),
         )
         self.lane = Lane(self.flask, parts, most_open=10)
         self.later: list[Answer] = []
@@ -234,6 +236,22 @@ def test_that_a_quick_route_now_has_such_a_version_is_seen(bench: Bench) -> None
     while bench.asked_on().startswith("Main"):
         assert len(bench.answerer.threads) < 20
     assert bench.answerer.threads[-1].startswith("joint")
+
+
+@pytest.mark.parametrize(
+    "target", [b"/train", b"/jobs", b"/jobs/x?y", b"/%6Aobs", b"http://here/predict-custom"]
+)
+def test_what_is_about_jobs_has_threads_that_nothing_else_needs(
+    bench: Bench, target: bytes
+) -> None:
+    assert bench.ask(target, b"") is None
+    bench.until(1)
+    assert bench.answerer.threads[0].startswith("job")
+
+
+def test_an_address_that_is_none_is_still_answered(bench: Bench) -> None:
+    assert bench.ask(b"http://[/jobs", b"") is None
+    assert bench.until(1)[0].status == 500
 
 
 def test_other_routes_have_threads_of_their_own(bench: Bench) -> None:

@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import pandas as pd
 
@@ -58,6 +58,17 @@ class Dataset:
     def fingerprint(self) -> str:
         """SHA-256 (hex) of the content."""
         return fingerprint(self.frame)
+
+    def between(self, start: str | None, end: str | None) -> Self:
+        """Only the rows from one date to another (ISO, inclusive); None is without a bound."""
+        dates = self.frame[DATE]
+        chosen = pd.Series(data=True, index=dates.index)
+        if start:
+            chosen &= dates >= pd.Timestamp(start)
+        if end:
+            chosen &= dates < pd.Timestamp(end) + pd.Timedelta(days=1)
+        period = f"{self.origin}, from {start or 'its start'} to {end or 'its end'}"
+        return replace(self, frame=self.frame[chosen], origin=period)
 
     @property
     def last_date(self) -> str | None:

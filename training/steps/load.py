@@ -20,6 +20,9 @@ def load(workload: Workload, job: Job) -> None:
         cache=job.workspace.fetched,
     )
     data = reader.load(plan.series, workload.about.fields)
+    if plan.start_date or plan.end_date:
+        data = data.between(plan.start_date, plan.end_date)
+        job.run.log_params({"start_date": plan.start_date, "end_date": plan.end_date})
     job.workspace.save_dataset(data)
     job.run.set_tags(
         {

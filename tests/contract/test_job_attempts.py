@@ -1,0 +1,121 @@
+"""What a later attempt at a job makes of what an earlier one has left in MLflow."""
+
+from __future__ import annotations
+
+import socket
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from registry.errors import UnknownName, UsageError
+from registry.job_bodies import TrainBody
+from registry.jobs import JobKind
+from registry.settings import Settings
+from tests.contract.mlflow_store import embedded
+from tests.contract.trainings import Setting
+from training.jobs.channel import Channel, WorkerEnd
+from training.jobs.earlier import end_run, registered
+from training.jobs.task import Asked
+from training.jobs.train import planned, train
+from training.tracked_run import TrackedRun
+from training.tracking import Tracking
+
+
+@pytest.fixture(scope="module")
+def iris(trained_once: Callable[[str], Setting]) -> Setting:
+    return trained_once("iris")
+
+
+def left(iris: Setting, job: str, status: str) -> None:
+    """As if the worker had died right after the version was made."""
+    iris.client.set_tag(iris.trained.run_id, "baton.job_id", job)
+    iris.client.update_run(iris.trained.run_id, status=status)
+
+
+def status(iris: Setting, run_id: str) -> str:
+    return str(iris.client.get_run(run_id).info.status)
+
+
+@pytest.mark.parametrize("state", ["RUNNING", "KILLED"])
+def test_a_version_that_was_registered_before_the_worker_died_is_the_jobs(
+    iris: Setting, state: str
+) -> None:
+    job = str(uuid.uuid4())
+    left(iris, job, state)
+    here, there = socket.socketpair()
+    asked = Asked(
+        job=job, attempt=2, kind=JobKind.TRAIN, body={"workload": "iris", "n_estimators": 5}
+    )
+    done = train(asked, Channel(there), iris.settings)
+    assert done == {"model": "iris", "version": str(iris.trained.version), "result": None}
+    [told] = WorkerEnd(here).heard()
+    assert told["run_id"] == iris.trained.run_id
+    assert told["metrics"]["accuracy"] == iris.trained.metrics["accuracy"]
+    assert status(iris, iris.trained.run_id) == "FINISHED"
+    assert len(iris.client.search_model_versions("name='iris'")) == 1
+    here.close(), there.close()
+
+
+def test_a_run_without_a_version_is_ended_and_no_more(iris: Setting) -> None:
+    job = str(uuid.uuid4())
+    tags = {"baton.job_id": job}
+    experiment = iris.trained.experiment
+    tracking = Tracking(iris.settings)
+    left = TrackedRun.start(tracking, experiment, run_name="left", tags=tags)
+    failed = TrackedRun.start(tracking, experiment, run_name="failed", tags=tags)
+    failed.finish("FAILED")
+    other = TrackedRun.start(tracking, experiment, run_name="other", tags={})
+    assert registered(iris.settings, experiment, job) is None
+    states = [status(iris, run.run_id) for run in (left, failed, other)]
+    assert states == ["KILLED", "FAILED", "RUNNING"]
+    end_run(iris.settings, other.run_id, "FAILED")
+    end_run(iris.settings, left.run_id, "FAILED")
+    assert [status(iris, run.run_id) for run in (left, other)] == ["KILLED", "FAILED"]
+
+
+@pytest.fixture(scope="module")
+def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
+    return embedded(tmp_path_factory.mktemp("plans") / "var")
+
+
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        ({"ticker": "MSFT"}, ("stock_lstm", "stock-lstm-MSFT", "sample", "MSFT")),
+        ({"ticker": "PETR4.SA"}, ("stock_lstm", "stock-lstm-PETR4.SA", "yahoo", "PETR4.SA")),
+        ({"ticker": "MSFT", "source": "yahoo"}, ("stock_lstm", "stock-lstm-MSFT", "yahoo", "MSFT")),
+        ({"ticker": "IBM", "workload": "petr4"}, ("petr4", "ProphetModel", "sample", "IBM")),
+        ({"workload": "petr4", "model": "own"}, ("petr4", "own", "sample", "usd_brl")),
+    ],
+)
+def test_what_a_request_means_as_a_plan(settings: Settings, body: Any, expected: Any) -> None:
+    plan = planned(TrainBody.of(body), settings)
+    assert (plan.workload, plan.model, plan.source, plan.series) == expected
+
+
+def test_the_rest_of_a_request_is_the_plans(settings: Settings) -> None:
+    body = {"workload": "petr4", "seed": 7, "holdout_days": 30, "start_date": "2020-01-01"}
+    plan = planned(TrainBody.of(body), settings)
+    assert (plan.seed, plan.params["holdout_days"], plan.start_date) == (7, 30, "2020-01-01")
+
+
+@pytest.mark.parametrize(
+    ("body", "error"),
+    [
+        ({"workload": "irs"}, UnknownName),
+        ({"workload": "iris", "depth": 3}, UnknownName),
+        ({"workload": "iris", "series": "nothing"}, UnknownName),
+        ({"workload": "iris", "n_estimators": "many"}, UsageError),
+        ({"workload": "iris", "start_date": "2020-01-01"}, UsageError),
+        ({"workload": "petr4", "source": "csv"}, UsageError),
+        ({"workload": "petr4", "file": "secrets.csv"}, UnknownName),
+        ({"workload": "mine.toml"}, UnknownName),
+    ],
+)
+def test_what_no_workload_knows_is_found_out_by_the_worker(
+    settings: Settings, body: Any, error: type[Exception]
+) -> None:
+    with pytest.raises(error):
+        planned(TrainBody.of(body), settings)
