@@ -2,12 +2,12 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PY = .venv/bin/python
 .DEFAULT_GOAL = help
-.PHONY: help setup clients peers lock demo train promote rollback retire status history verify serve mlflow test lint format bench bench-front bench-overload bench-swap nightly clean
+.PHONY: help setup clients peers lock demo train promote rollback retire status history verify serve mlflow test lint format bench bench-front bench-overload bench-swap bench-fleet nightly clean
 
 help:  ## list these verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup:  ## build .venv from the hashed lock; GROUP=tensorflow: what Keras workloads need, beside it
+setup:  ## build .venv from the hashed lock; GROUP=tensorflow: what Keras workloads need, beside it; GROUP=ray
 	@$(PYTHON) infra/environment.py $(or $(GROUP),dev)
 
 clients:  ## an environment with other people's clients, for the tests of the protocols
@@ -70,6 +70,9 @@ bench-overload: setup  ## five times more requests than can be answered; needs w
 
 bench-swap: setup  ## measure the swap, over an hour: ARGS="--only plain --runs 3"
 	@$(PY) -m benchmarks.swap $(ARGS)
+
+bench-fleet: setup  ## a model a series, and whole tables; Ray where GROUP=ray is set up: ARGS="--only score"
+	@$(PY) -m benchmarks.fleet $(ARGS)
 
 nightly: setup  ## what takes too long for every change: ARGS="--only million"
 	@$(PY) -m benchmarks.nightly $(ARGS)

@@ -1,4 +1,4 @@
-"""Commands that train: run, list."""
+"""Commands that train and score: run, fleet, score, list."""
 
 from __future__ import annotations
 
@@ -8,7 +8,9 @@ import warnings
 
 import click
 
+from training.commands.fleet import fleet_command
 from training.commands.run import run_command
+from training.commands.score import score_command
 from training.commands.workloads import list_command
 
 _CHATTY = (
@@ -38,16 +40,20 @@ def main() -> None:
       python -m training run petr4 --file prices.csv --param growth=flat
       python -m training run churn.toml --file churn.csv      your own configuration and data
       python -m training run eye_disease --file pictures/
+      python -m training fleet --workload petr4 --series-file training/data/samples/fleet.txt
+      python -m training score iris --input flowers.parquet --output scored/
       python -m training list
     """
-    _quieten()
+    quieten()
 
 
 main.add_command(run_command)
+main.add_command(fleet_command)
+main.add_command(score_command)
 main.add_command(list_command)
 
 
-def _quieten() -> None:
+def quieten() -> None:
     """Keep the libraries' chatter off the terminal of this command."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     for name in _CHATTY:

@@ -72,7 +72,7 @@ def run_command(  # noqa: PLR0917 - click calls it, by name
     plan = Plan.of(
         workload,
         settings,
-        params=_pairs(params),
+        params=pairs(params),
         source=source,
         series=series,
         file=file,
@@ -96,7 +96,7 @@ def run_command(  # noqa: PLR0917 - click calls it, by name
         _show(trained)
 
 
-def _pairs(params: tuple[str, ...]) -> Mapping[str, str]:
+def pairs(params: tuple[str, ...]) -> Mapping[str, str]:
     """`NAME=VALUE` texts as a mapping; raises UsageError for anything else."""
     pairs: dict[str, str] = {}
     for text in params:

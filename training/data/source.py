@@ -12,6 +12,7 @@ from training.data.dataset import Dataset, Field
 from training.data.folder import Folder
 from training.data.fundus import Fundus
 from training.data.sample import Sample
+from training.data.table import Table
 from training.data.yahoo import Yahoo
 from training.parameter import Values
 
@@ -34,7 +35,11 @@ class Source(Protocol):
 
 
 _SOURCES: Mapping[str, Callable[[], Source]] = {"sample": Sample, "yahoo": Yahoo}
-_FILED: Mapping[str, Callable[[Path], Source]] = {"csv": CsvFile, "folder": Folder}
+_FILED: Mapping[str, Callable[[Path], Source]] = {
+    "csv": CsvFile,
+    "folder": Folder,
+    "table": Table,
+}
 NAMES = (*_SOURCES, *_FILED, "fundus")
 
 
@@ -47,7 +52,7 @@ def source(
 ) -> Source:
     """The source called `name`. Raises UnknownName or UsageError.
 
-    `csv` needs the file and `folder` the directory; `fundus` draws as the workload's parameters
+    `csv` and `table` need the file and `folder` the directory; `fundus` draws as the workload's parameters
     `images`, `size` and `data_seed` say, into `scratch`.
     """
     if name in _FILED:
