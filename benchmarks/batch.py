@@ -1,4 +1,4 @@
-"""Whole tables scored: rows a second of a forest, series a second of a fleet; called by fleet.py."""
+"""Whole tables scored: rows a second of a forest, series a second of a fleet."""
 
 from __future__ import annotations
 
@@ -60,10 +60,14 @@ def score(given: argparse.Namespace, scratch: Path) -> Measured:
         ),
     ]
     notes = [
-        f"{given.rows:,} generated rows of four doubles from a Parquet file; label and three "
-        "probabilities a row into Parquet; 100 trees",
-        "command: from the first look at the input to `_SUCCESS.json`, the start of its processes "
-        "and the load of the version included",
+        (
+            f"{given.rows:,} generated rows of four doubles from a Parquet file; label and three "
+            "probabilities a row into Parquet; 100 trees"
+        ),
+        (
+            "command: from the first look at the input to `_SUCCESS.json`, the start of its "
+            "processes and the load of the version included"
+        ),
     ]
     return "Batch scoring of a table", rows, notes
 
@@ -83,7 +87,8 @@ def forecast(given: argparse.Namespace, scratch: Path) -> Measured:
     asked = scratch / "asked.parquet"
     pd.DataFrame({"series": [*models], "horizon": _DAYS}).to_parquet(asked, index=False)
     partition = Partition(asked, start=0, rows=len(models))
-    cold, warm = [], []
+    cold: list[float] = []
+    warm: list[float] = []
     for number in range(_REPEATS):
         fresh = Versions(versions)
         for found in (cold, warm):
@@ -95,8 +100,10 @@ def forecast(given: argparse.Namespace, scratch: Path) -> Measured:
         Row.of("later ones", warm, unit="series/s", goal=2000, at_least=True),
     ]
     notes = [
-        f"{given.models} models ({_TRAINED} trained on generated series, the files of each used "
-        f"{given.models // _TRAINED} times), {_DAYS} days with band each, one process",
+        (
+            f"{given.models} models ({_TRAINED} trained on generated series, the files of each "
+            f"used {given.models // _TRAINED} times), {_DAYS} days with band each, one process"
+        ),
         "first partition: each model's files are hashed, read and loaded before it answers",
     ]
     return "Batch forecasts of a fleet", rows, notes

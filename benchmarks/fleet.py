@@ -70,9 +70,7 @@ def _fleet(given: argparse.Namespace, scratch: Path) -> Measured:
         Row.of(f"{name}: a series", [w.seconds / per for w in found], unit="s", goal=None)
         for name, found in seen.items()
     ]
-    rows.append(
-        Row.of("two workers against one", ratios, unit="", goal=1.8, at_least=True)
-    )
+    rows.append(Row.of("two workers against one", ratios, unit="", goal=1.8, at_least=True))
     rows.append(_growth(seen["two"]))
     return f"Fleet of {given.series} series", rows, [_said(given), *_where(seen["two"])]
 
@@ -88,9 +86,7 @@ def _ray(given: argparse.Namespace, scratch: Path) -> Measured:
         Row.of(f"{name}: a series", [w.seconds / per for w in found], unit="s", goal=None)
         for name, found in seen.items()
     ]
-    rows.append(
-        Row.of("speed over Ray against local", ratios, unit="", goal=0.85, at_least=True)
-    )
+    rows.append(Row.of("speed over Ray against local", ratios, unit="", goal=0.85, at_least=True))
     notes = [_said(given), "two raylets of one processor each on this machine, one file of sqlite"]
     return f"Fleet of {given.series} series over Ray", rows, notes
 
@@ -107,7 +103,7 @@ def _rounds(
     homes = {name: Node(scratch / name, environ=dict(environ)) for name in ways}
     for number in range(given.rounds):
         table = generated.series(scratch / f"{number}.parquet", per, begin=number * per)
-        order = [*ways] if number % 2 == 0 else [*reversed(ways)]
+        order = [*ways] if number % 2 == 0 else [*ways][::-1]
         for name in order:
             fleet = ["fleet", "--workload=petr4", f"--series-file={table}", *_PARAMS, *ways[name]]
             seen[name].append(watch(homes[name], "training", *fleet))

@@ -18,11 +18,12 @@ from typing import Any, Generic, Protocol, Self, TypeVar
 
 T = TypeVar("T")
 R = TypeVar("R")
+Task_contra = TypeVar("Task_contra", contravariant=True)
+Result_co = TypeVar("Result_co", covariant=True)
 
 # As many processes as processors: libraries that start threads of their own would only queue up.
 ONE_THREAD = {
-    f"{library}_NUM_THREADS": "1"
-    for library in ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "STAN")
+    f"{library}_NUM_THREADS": "1" for library in ("OMP", "OPENBLAS", "MKL", "NUMEXPR", "STAN")
 } | {"TF_NUM_INTRAOP_THREADS": "1", "TF_NUM_INTEROP_THREADS": "1"}
 
 
@@ -30,7 +31,7 @@ class WorkerLost(Exception):
     """The process that did a task ended before it was done."""
 
 
-class Crew(Protocol[T, R]):
+class Crew(Protocol[Task_contra, Result_co]):
     """Processes that do one kind of task. A ticket stands for a task that is out."""
 
     @property
@@ -38,7 +39,7 @@ class Crew(Protocol[T, R]):
         """How many tasks may be out at a time."""
         ...
 
-    def submit(self, task: T) -> Any:
+    def submit(self, task: Task_contra) -> Any:
         """Hand a task out; its ticket can be a key of a dictionary."""
         ...
 
@@ -46,7 +47,7 @@ class Crew(Protocol[T, R]):
         """Those that are done, at least one."""
         ...
 
-    def result(self, ticket: Any) -> R:
+    def result(self, ticket: Any) -> Result_co:
         """What came of a task that is done; raises WorkerLost."""
         ...
 

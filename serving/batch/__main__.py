@@ -4,9 +4,9 @@ DIRECTORY holds the versions (versions.py). A line on standard input is an order
 
     {"input": "in.parquet", "start": 0, "rows": 1000, "output": "out.parquet"}
 
-and is answered by one line on standard output: `{"ok": true, "rows": 1000, "written": 1000,
-…}` (for tables with `engine_seconds`), or `{"ok": false, "reason": …}` with nothing left at `output`. The first
-line, before any order, says whether the versions are there.
+and is answered by one line on standard output: `{"ok": true, "rows": 1000, "written": 1000}`, for
+tables with `engine_seconds` too, or `{"ok": false, "reason": …}` with nothing left at `output`. The
+first line, before any order, says how many versions there are.
 """
 
 from __future__ import annotations

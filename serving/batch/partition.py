@@ -70,7 +70,8 @@ class Partition:
 
     def _groups(self, file: pq.ParquetFile) -> tuple[list[int], int]:
         """The row groups with its rows, and the number of rows before them."""
-        groups, first, at = [], 0, 0
+        groups: list[int] = []
+        first = at = 0
         for number in range(file.metadata.num_row_groups):
             size = file.metadata.row_group(number).num_rows
             if at + size > self.start and at < self.start + self.rows:

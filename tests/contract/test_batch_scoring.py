@@ -38,9 +38,7 @@ def servable(root: Path) -> Servable:
 def asked(versions: Versions, table: pa.Table, at: Path, **where: int) -> pa.Table:
     """A table's answer, through files."""
     pq.write_table(table, at / "in.parquet", row_group_size=700)
-    partition = Partition(
-        at / "in.parquet", **{"start": 0, "rows": table.num_rows, **where}
-    )
+    partition = Partition(at / "in.parquet", **{"start": 0, "rows": table.num_rows, **where})
     told = score(versions, partition, at / "out.parquet")
     answer = pq.read_table(at / "out.parquet")
     assert told["written"] == answer.num_rows
@@ -117,7 +115,9 @@ def test_an_empty_table_is_answered_by_one_of_the_same_form(four: Versions, tmp_
 
 def test_a_bad_row_refuses_the_partition_by_its_number(four: Versions, tmp_path: Path) -> None:
     values = np.arange(BATCH_ROWS + 10, dtype=float)
-    table = numbered(len(values)).set_column(2, "c2", pa.array(np.where(values == 16_390, np.nan, 1)))
+    table = numbered(len(values)).set_column(
+        2, "c2", pa.array(np.where(values == 16_390, np.nan, 1))
+    )
     with pytest.raises(SignatureMismatch, match=r"row 16,391, column c2: expected a finite double"):
         asked(four, table, tmp_path)
     with pytest.raises(SignatureMismatch, match="c1: expected a column of double, got nothing"):
@@ -184,7 +184,10 @@ def test_a_fleet_is_asked_by_series_wherever_its_rows_lie(prophet: Path, tmp_pat
         ({"horizon": [1, None]}, "row 2, column horizon"),
         ({"horizon": [1, 0]}, "row 2: .* an integer from 1"),
         ({"days": [1]}, "column ds: expected horizon, or ds"),
-        ({"ds": pa.array([None], pa.timestamp("ns"))}, "row 1, column ds: expected datetime, got null"),
+        (
+            {"ds": pa.array([None], pa.timestamp("ns"))},
+            "row 1, column ds: expected datetime, got null",
+        ),
     ],
 )
 def test_what_cannot_be_forecast_is_named(prophet: Path, tmp_path: Path, columns, told) -> None:

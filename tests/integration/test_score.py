@@ -194,7 +194,7 @@ def test_the_version_is_the_head_or_one_that_was_it(
 
 
 @pytest.fixture
-def command(settings: Settings) -> Iterator["Command"]:
+def command(settings: Settings) -> Iterator[Command]:
     started = Command(settings)
     yield started
     started.stop()

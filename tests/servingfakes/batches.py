@@ -1,4 +1,4 @@
-"""Versions laid out as `python -m serving.batch` finds them, and as an earlier command left them."""
+"""Versions as `python -m serving.batch` finds them, and as an earlier command left them."""
 
 from __future__ import annotations
 
@@ -38,6 +38,4 @@ def fetched(settings: Settings, route: Route) -> None:
 
 def order(route: Route, *, model: str = "iris", partition_rows: int = 1000) -> Order:
     """What one version answers."""
-    return Order(
-        model=model, versions={"": Pinned.of(model, route)}, partition_rows=partition_rows
-    )
+    return Order(model=model, versions={"": Pinned.of(model, route)}, partition_rows=partition_rows)

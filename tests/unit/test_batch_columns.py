@@ -1,4 +1,4 @@
-"""Columns of a table become what a request's JSON would have become, or name the row that cannot."""
+"""Columns of a table become what a request's JSON would become, or the row that cannot is named."""
 
 from __future__ import annotations
 

@@ -44,7 +44,9 @@ _SHOWN = 5
     help="Processes of this machine, or the Ray cluster at BATON_RAY_ADDRESS.",
 )
 @click.option(
-    "--workers", type=click.IntRange(min=1), help="Series at a time. Default: as many as processors."
+    "--workers",
+    type=click.IntRange(min=1),
+    help="Series at a time. Default: as many as processors.",
 )
 @click.option(
     "--retries",

@@ -101,9 +101,7 @@ def score_command(  # noqa: PLR0917 - click calls it, by name
                 settings,
                 source=source,
                 target=target,
-                crew=crew_of(
-                    engine, score, settings, size=workers, processors=os.cpu_count() or 1
-                ),
+                crew=crew_of(engine, score, settings, size=workers, processors=os.cpu_count() or 1),
                 on_part=on_part,
                 on_count=on_count,
             )

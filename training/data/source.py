@@ -52,8 +52,8 @@ def source(
 ) -> Source:
     """The source called `name`. Raises UnknownName or UsageError.
 
-    `csv` and `table` need the file and `folder` the directory; `fundus` draws as the workload's parameters
-    `images`, `size` and `data_seed` say, into `scratch`.
+    `csv` and `table` need the file and `folder` the directory; `fundus` draws as the workload's
+    parameters `images`, `size` and `data_seed` say, into `scratch`.
     """
     if name in _FILED:
         if file is None:

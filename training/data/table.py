@@ -97,7 +97,6 @@ class Table:
         except (pyarrow.ArrowException, OSError) as error:
             raise DataInvalid(f"{self.path.name}: cannot be read: {error}") from error
         if SERIES not in opened.schema.names:
-            raise DataInvalid(
-                f"{self.path.name}: no column {SERIES!r}; there is: {', '.join(opened.schema.names)}"
-            )
+            there = ", ".join(opened.schema.names)
+            raise DataInvalid(f"{self.path.name}: no column {SERIES!r}; there is: {there}")
         return opened

@@ -133,5 +133,3 @@ def _outcome(child: Any) -> Outcome:
         run_id=child.info.run_id,
         tries=int(tags.get("baton.fleet_try", 1)),
     )
-
-

@@ -36,7 +36,7 @@ class FleetPlan:
     digest: str
 
     @classmethod
-    def of(
+    def of(  # noqa: PLR0913 - one argument for each thing a person may choose
         cls,
         workload: str,
         series: SeriesFile,

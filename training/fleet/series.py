@@ -2,7 +2,7 @@
 
 A file of the fleet is one of
 
-    a table      .parquet or .csv, long form, with columns series, ds, y (or what the workload reads)
+    a table      .parquet or .csv, long form: columns series, ds, y (or what the workload reads)
     a directory  one CSV file a series, named after it
     a list       any other file: a series a line, of a source that knows them by name; `#` begins
                  a remark

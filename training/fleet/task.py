@@ -96,12 +96,14 @@ def _trained(task: Task, attempt: int, began: float) -> Outcome:
     plan = task.plan.of_series(task.series, task.file, task.settings)
     tags = {PARENT: task.parent, SERIES: task.series, "baton.fleet_try": str(attempt)}
     done = pipeline.run(plan, task.settings, tags=tags)
+    metric, ratio = _judged(task.plan, done)
     outcome = Outcome(
         series=task.series,
         model=done.model,
         version=done.version,
         run_id=done.run_id,
-        **_judged(task.plan, done),
+        metric=metric,
+        ratio=ratio,
         tries=attempt,
         seconds=_since(began),
     )
@@ -110,14 +112,14 @@ def _trained(task: Task, attempt: int, began: float) -> Outcome:
     return outcome
 
 
-def _judged(plan: FleetPlan, done: Trained) -> dict[str, float | None]:
+def _judged(plan: FleetPlan, done: Trained) -> tuple[float, float | None]:
     """The primary metric, and how it stands to the best baseline's."""
     about = get(plan.workload, configuration=plan.configuration).about
     own = done.metrics[about.primary]
     naive = [metrics[about.primary] for metrics in done.baselines.values()]
     best = (max if about.greater_is_better else min)(naive, default=None)
     above, below = (best, own) if about.greater_is_better else (own, best)
-    return {"metric": own, "ratio": above / below if above is not None and below else None}
+    return own, above / below if above is not None and below else None
 
 
 def _told(error: Exception) -> str:

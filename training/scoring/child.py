@@ -34,7 +34,7 @@ class Child:
     def __init__(self, directory: Path, *, module: str = MODULE) -> None:
         """Start it on the versions in `directory`; raises ChildLost if it cannot."""
         self._said = tempfile.TemporaryFile()  # noqa: SIM115 - as long as the process
-        self._process = subprocess.Popen(
+        self._process = subprocess.Popen(  # noqa: S603 - our own module, no shell
             [sys.executable, "-m", module, str(directory)],
             cwd=_ROOT,
             env={**ONE_THREAD, **bare_environment(), **ONE_THREAD},

@@ -121,6 +121,7 @@ def _scored(task: Task, source: Store, target: Store, scratch: Path) -> Part:
 
 
 def write_text(target: Store, name: str, text: str, scratch: Path) -> None:
+    """Publish a small file."""
     draft = target.draft(name, scratch)
     draft.write_text(text, encoding="utf-8")
     target.publish(draft, name)
