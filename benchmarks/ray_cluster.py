@@ -33,13 +33,12 @@ def cluster(nodes: int = 2) -> Iterator[str]:
     with tempfile.TemporaryDirectory(prefix="ray-") as scratch:
         try:
             for number in range(nodes):
-                where = (
-                    ["--head", "--port", address.rpartition(":")[2], "--temp-dir", scratch]
-                    if number == 0
-                    else ["--address", address]
-                )
-                started.append(_start(where, Path(scratch) / f"node-{number}.log"))
-                _wait(address, number + 1)
+                port = address.rpartition(":")[2]
+                head = ["--head", f"--port={port}", f"--temp-dir={scratch}"]
+                where = [f"--address={address}"] if number else [*head, "--include-dashboard=false"]
+                log = Path(scratch, f"node-{number}.log")
+                started.append(_start(where, log))
+                _wait(address, number + 1, started[-1], log)
             yield address
         finally:
             for process in reversed(started):
@@ -51,7 +50,7 @@ def _start(where: list[str], log: Path) -> subprocess.Popen[bytes]:
     common = ["--num-cpus=1", "--node-ip-address=127.0.0.1", f"--object-store-memory={_MEMORY}"]
     with log.open("wb") as out:
         return subprocess.Popen(
-            [str(BIN / "ray"), "start", *where, *common, "--include-dashboard=false", "--block"],
+            [str(BIN / "ray"), "start", *where, *common, "--block"],
             env={**os.environ, "RAY_USAGE_STATS_ENABLED": "0"},
             stdout=out,
             stderr=out,
@@ -59,22 +58,21 @@ def _start(where: list[str], log: Path) -> subprocess.Popen[bytes]:
         )
 
 
-def _wait(address: str, nodes: int) -> None:
-    """Until so many nodes say that they are alive."""
+def _wait(address: str, nodes: int, newest: subprocess.Popen[bytes], log: Path) -> None:
+    """Until so many nodes say that they are alive; raises CommandFailed if the newest ends."""
     look = (
         f"import ray; ray.init('{address}', log_to_driver=False, logging_level='error');"
         "print(sum(n['Alive'] for n in ray.nodes()))"
     )
     deadline = time.monotonic() + _START_SECONDS
-    said = ""
-    while time.monotonic() < deadline:
+    while time.monotonic() < deadline and newest.poll() is None:
         done = subprocess.run(
             [str(BIN / "python"), "-c", look], capture_output=True, text=True, check=False
         )
         if done.returncode == 0 and int(done.stdout.split()[-1]) >= nodes:
             return
-        said = done.stderr[-500:]
         time.sleep(0.5)
+    said = log.read_text(errors="replace")[-1000:]
     raise CommandFailed(f"Ray did not start {nodes} nodes in {_START_SECONDS} s: {said}")
 
 

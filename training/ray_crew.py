@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import socket
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -26,6 +27,7 @@ _ROOT = Path(__file__).resolve().parents[1]
 _PACKAGES = ("registry", "serving", "training")
 _CARRIED = ("AWS_", "BATON_", "MLFLOW_")
 LOCAL = "local"
+_CONNECT_SECONDS = 10
 
 
 class RayCrew(Closing, Generic[T, R]):
@@ -48,8 +50,10 @@ class RayCrew(Closing, Generic[T, R]):
         """
         import ray  # noqa: PLC0415 - only in an environment of its own
 
-        code = _code()
         local = {"num_cpus": size or os.cpu_count()} if settings.ray_address == LOCAL else {}
+        if not local:
+            _knock(settings.ray_address)
+        code = _code()
         try:
             ray.init(
                 address=settings.ray_address,
@@ -60,9 +64,7 @@ class RayCrew(Closing, Generic[T, R]):
             )
         except (ConnectionError, RuntimeError, ValueError, TimeoutError) as error:
             shutil.rmtree(code, ignore_errors=True)
-            raise Unreachable(
-                f"Ray at {settings.ray_address}: {error}; is `ray start --head` running there?"
-            ) from error
+            raise Unreachable(f"Ray at {settings.ray_address}: {error}") from error
         nodes = [node for node in ray.nodes() if node["Alive"]]
         try:
             refuse_files(settings, {str(node["NodeManagerHostname"]) for node in nodes})
@@ -103,6 +105,19 @@ class RayCrew(Closing, Generic[T, R]):
                 self._ray.cancel(ticket, force=True)
         self._ray.shutdown()
         shutil.rmtree(self._code, ignore_errors=True)
+
+
+def _knock(address: str) -> None:
+    """Raise Unreachable if nobody listens there: Ray itself would try for minutes."""
+    host, _, port = address.rpartition(":")
+    try:
+        if not host or not port.isdecimal():
+            raise UsageError(f"BATON_RAY_ADDRESS: expected host:port or local, got {address!r}")
+        socket.create_connection((host, int(port)), timeout=_CONNECT_SECONDS).close()
+    except OSError as error:
+        raise Unreachable(
+            f"Ray at {address}: {error}; is `ray start --head` running there?"
+        ) from error
 
 
 def refuse_files(settings: Settings, hosts: set[str]) -> None:

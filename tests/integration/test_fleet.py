@@ -20,7 +20,7 @@ from training.tracking import Tracking
 
 ROOT = Path(__file__).resolve().parents[2]
 QUICK = ("holdout_days=10", "history_rows=120", "backtest_folds=0", "yearly_seasonality=false")
-NAMES = ("one", "two", "broken", "three")
+NAMES = ("one", "broken", "two")
 
 
 def generated(names: tuple[str, ...] = NAMES, rows: int = 150) -> pd.DataFrame:
@@ -76,7 +76,7 @@ def test_a_fleet_is_interrupted_and_gone_on_with(
     table = tmp_path / "generated.parquet"
     generated().to_parquet(table)
     params = [f"--param={one}" for one in QUICK]
-    asked = ["--workload=petr4", f"--series-file={table}", "--workers=2", *params]
+    asked = ["--workload=petr4", f"--series-file={table}", "--workers=1", *params]
     process = fleet.start(*asked)
     parent = until_first_is_trained(process)
     process.send_signal(signal.SIGINT)
@@ -88,7 +88,7 @@ def test_a_fleet_is_interrupted_and_gone_on_with(
     assert client.get_run(parent).info.status == "KILLED"
     assert children(client, parent, "RUNNING") == []
     done = {run.data.tags["baton.fleet_series"]: run for run in trained(client, parent)}
-    assert 1 <= len(done) < 3
+    assert [*done] == ["one"]
 
     process = fleet.start(f"--resume={parent}", "--workers=2", "--json")
     out, said = process.communicate(timeout=120)
@@ -99,7 +99,7 @@ def test_a_fleet_is_interrupted_and_gone_on_with(
     assert [*told["failures"]] == ["broken"]
     assert "expected more than 0" in told["failures"]["broken"]
     assert {name: model for name, (model, _) in told["models"].items()} == {
-        name: f"ProphetModel-{name}" for name in ("one", "two", "three")
+        name: f"ProphetModel-{name}" for name in ("one", "two")
     }
     for name, run in done.items():
         models = client.search_model_versions(f"name='ProphetModel-{name}'")

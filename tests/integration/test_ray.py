@@ -33,7 +33,7 @@ from training.crew import WorkerLost, each
 from training.ray_crew import RayCrew
 def where(number):
     import ray, training
-    if number == 3 :
+    if number == 3:
         os.kill(os.getpid(), 9)
     time.sleep(0.5)
     return ray.get_runtime_context().get_node_id(), training.__file__, os.environ["OMP_NUM_THREADS"]
@@ -92,7 +92,7 @@ def test_tasks_go_to_both_nodes_with_the_code_of_here_and_survive_one_that_is_ki
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert done.stdout.splitlines() == ["2 [3] 2", "{True} {'1'}"]
+    assert done.stdout.splitlines()[-2:] == ["2 [3] 2", "{True} {'1'}"]
 
 
 def test_a_fleet_is_trained_over_both(

@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stdout
 from typing import TYPE_CHECKING
 
 import click
@@ -95,7 +95,8 @@ def score_command(  # noqa: PLR0917 - click calls it, by name
         ledger.close()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        with _progress(order.told) as (on_count, on_part):
+        # Ray prints; standard output is for the result alone.
+        with _progress(order.told) as (on_count, on_part), redirect_stdout(sys.stderr):
             scored = run_score(
                 order,
                 settings,

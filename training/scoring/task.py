@@ -13,6 +13,7 @@ import tempfile
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,12 @@ class Part:
         return cls(**{**told, "partition": Partition(**told["partition"])})
 
 
+@lru_cache(maxsize=2)
+def _store(address: str, endpoint: str) -> Store:
+    """Opened once a process: a client of S3 takes a while to make."""
+    return store_of(address, endpoint=endpoint)
+
+
 def record(partition: Partition) -> str:
     """The name of the file that says that a partition is complete."""
     return f"_baton/{partition.output}.json"
@@ -74,8 +81,8 @@ def score(task: Task) -> Part:
     """Answer one partition; whatever goes wrong is its own matter."""
     began = time.monotonic()
     settings = task.settings
-    source = store_of(task.input, endpoint=settings.s3_endpoint)
-    target = store_of(task.output, endpoint=settings.s3_endpoint)
+    source = _store(task.input, settings.s3_endpoint)
+    target = _store(task.output, settings.s3_endpoint)
     try:
         with tempfile.TemporaryDirectory(prefix="baton-score-") as scratch:
             part = _scored(task, source, target, Path(scratch))
