@@ -22,19 +22,17 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
-import yaml
-
 from registry.batching import Batching
 from registry.errors import BundleInvalid
 from registry.evaluation import Evaluation
 from registry.params import Param, from_mlmodel
+from registry.plain_yaml import mapping_of
 from registry.signature import Signature
 
 FOLDER = "baton"
 # MLflow writes this one into a version's folder when it registers it: not part of what was logged.
 _NOT_HASHED = frozenset({"registered_model_meta"})
 _MAX_METADATA_BYTES = 16 * 1024 * 1024
-_MAX_YAML_ALIASES = 16
 KINDS = ("tabular", "forecast", "image")
 
 
@@ -288,17 +286,6 @@ def _yaml(path: Path) -> dict[str, Any]:
     if text is None:
         return {}
     try:
-        _refuse_bomb(text)
-        data = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise BundleInvalid(f"{path.name}: not YAML: {error}") from error
-    if not isinstance(data, dict):
-        raise BundleInvalid(f"{path.name}: expected a mapping, got {type(data).__name__}")
-    return data
-
-
-def _refuse_bomb(text: str) -> None:
-    """Raise ValueError for YAML whose aliases of aliases unfold to more than any memory holds."""
-    aliases = sum(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text))
-    if aliases > _MAX_YAML_ALIASES:
-        raise ValueError(f"{aliases} aliases, at most {_MAX_YAML_ALIASES} are read")
+        return mapping_of(text)
+    except ValueError as error:
+        raise BundleInvalid(f"{path.name}: {error}") from error

@@ -52,7 +52,7 @@ class RayCrew(Closing, Generic[T, R]):
 
         local = {"num_cpus": size or os.cpu_count()} if settings.ray_address == LOCAL else {}
         if not local:
-            _knock(settings.ray_address)
+            knock(settings.ray_address)
         code = _code()
         try:
             ray.init(
@@ -107,7 +107,7 @@ class RayCrew(Closing, Generic[T, R]):
         shutil.rmtree(self._code, ignore_errors=True)
 
 
-def _knock(address: str) -> None:
+def knock(address: str) -> None:
     """Raise Unreachable if nobody listens there: Ray itself would try for minutes."""
     host, _, port = address.rpartition(":")
     try:

@@ -8,11 +8,12 @@ from collections.abc import Iterator
 
 import pytest
 
-from registry.errors import UsageError
+from registry.errors import Unreachable, UsageError
 from registry.settings import Settings
 from tests.fakes.crew import InlineCrew
 from training.crew import Processes, WorkerLost, each
 from training.crews import crew_of
+from training.ray_crew import knock, refuse_files
 
 
 def double(number: int) -> int:
@@ -86,3 +87,25 @@ def test_a_crew_is_closed_at_once_only_if_something_broke_off():
 def test_ray_is_never_started_unless_it_is_asked_for():
     with pytest.raises(UsageError, match="set BATON_RAY_ADDRESS"):
         crew_of("ray", double, Settings().resolved(), size=None, processors=2)
+
+
+def test_a_file_of_this_machine_is_refused_where_others_would_have_to_reach_it():
+    here, there = Settings().resolved(), {"elsewhere"}
+    refuse_files(here, {os.uname().nodename})
+    with pytest.raises(UsageError, match="a sqlite file of this machine, which elsewhere cannot"):
+        refuse_files(here, {os.uname().nodename, *there})
+    refuse_files(
+        Settings(tracking_uri="http://mlflow:5000", ledger_url="sqlite:///l").resolved(), there
+    )
+
+
+@pytest.mark.parametrize(
+    ("address", "error", "told"),
+    [
+        ("127.0.0.1:1", Unreachable, "Ray at 127.0.0.1:1: .*refused"),
+        ("auto", UsageError, "expected host:port or local, got 'auto'"),
+    ],
+)
+def test_a_cluster_is_knocked_at_before_anything_is_sent(address: str, error, told: str):
+    with pytest.raises(error, match=told):
+        knock(address)
