@@ -2,12 +2,12 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PY = .venv/bin/python
 .DEFAULT_GOAL = help
-.PHONY: help setup clients peers lock demo train promote rollback retire status history verify serve worker mlflow test lint format bench bench-front bench-overload bench-swap bench-training nightly clean
+.PHONY: help setup clients peers lock demo train promote rollback retire status history verify serve worker mlflow test lint format bench bench-front bench-overload bench-swap bench-training bench-fleet nightly clean
 
 help:  ## list these verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup:  ## build .venv from the hashed lock; GROUP=tensorflow: what Keras workloads need, GROUP=airflow: Airflow, beside it
+setup:  ## build .venv from the hashed lock; beside it GROUP=tensorflow (for Keras), GROUP=airflow, GROUP=ray
 	@$(PYTHON) infra/environment.py $(or $(GROUP),dev)
 
 clients:  ## an environment with other people's clients, for the tests of the protocols
@@ -77,6 +77,9 @@ bench-swap: setup  ## measure the swap, over an hour: ARGS="--only plain --runs 
 bench-training: setup  ## how long whole trainings take: ARGS="--rounds 5"
 	@$(PYTHON) infra/environment.py tensorflow
 	@$(PY) -m benchmarks.trainings $(ARGS)
+
+bench-fleet: setup  ## a model a series, and whole tables; Ray where GROUP=ray is set up: ARGS="--only score"
+	@$(PY) -m benchmarks.fleet $(ARGS)
 
 nightly: setup  ## what takes too long for every change: ARGS="--only million"
 	@$(PYTHON) infra/environment.py airflow && $(PY) -m benchmarks.nightly $(ARGS)

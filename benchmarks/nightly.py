@@ -87,6 +87,17 @@ JOBS: tuple[Job, ...] = (
         "pytest -q --durations=0 tests/integration/test_airflow.py",
         {"BATON_TEST_AIRFLOW": "all"},
     ),
+    Job(
+        "ray",
+        "a fleet and a scoring over a real Ray cluster of two nodes on this machine",
+        "pytest -q --durations=0 tests/integration/test_ray.py",
+        {"BATON_TEST_RAY": "1"},
+    ),
+    Job(
+        "fleet",
+        "500 series by one process and by two, in turns, and by a Ray cluster of two nodes",
+        "benchmarks.fleet --only fleet ray",
+    ),
 )
 
 

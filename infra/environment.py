@@ -1,7 +1,7 @@
 """Builds `.venv` from the hashed lock, and does nothing when nothing changed.
 
 Groups that cannot live with the others' versions have an environment of their own below `var/`; so
-has TensorFlow, which `python -m training` turns to by itself (training/apart.py).
+have TensorFlow and Ray, which `python -m training` turns to by itself (training/apart.py).
 
 Run by `make setup` with any Python 3.11; needs only the standard library. uv is installed with pip
 into a corner of `.venv` if the machine has none.
@@ -19,7 +19,7 @@ import venv
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-APART = ("airflow", "clients", "peers", "peers-models", "peers-frameworks", "tensorflow")
+APART = ("airflow", "clients", "peers", "peers-models", "peers-frameworks", "ray", "tensorflow")
 WANTED = (3, 11)
 
 

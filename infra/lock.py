@@ -12,7 +12,7 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-GROUPS = ("serving", "node", "training", "tensorflow", "dev")
+GROUPS = ("serving", "node", "training", "tensorflow", "ray", "dev")
 APART = ("airflow", "clients", "peers", "peers-models", "peers-frameworks")
 
 

@@ -6,12 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from registry.errors import BundleInvalid
+from registry.plain_yaml import mapping_of
 
 _MAX_METADATA_BYTES = 16 * 1024 * 1024
-_MAX_YAML_ALIASES = 16
 
 
 def read_json(path: Path) -> Any:
@@ -29,20 +27,9 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if text is None:
         return {}
     try:
-        _refuse_bomb(text)
-        data = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise BundleInvalid(f"{path.name}: not YAML: {error}") from error
-    if not isinstance(data, dict):
-        raise BundleInvalid(f"{path.name}: expected a mapping, got {type(data).__name__}")
-    return data
-
-
-def _refuse_bomb(text: str) -> None:
-    """Raise ValueError for YAML whose aliases of aliases unfold to more than any memory holds."""
-    aliases = sum(isinstance(event, yaml.AliasEvent) for event in yaml.parse(text))
-    if aliases > _MAX_YAML_ALIASES:
-        raise ValueError(f"{aliases} aliases, at most {_MAX_YAML_ALIASES} are read")
+        return mapping_of(text)
+    except ValueError as error:
+        raise BundleInvalid(f"{path.name}: {error}") from error
 
 
 def _text(path: Path) -> str | None:

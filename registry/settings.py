@@ -135,6 +135,12 @@ class Settings:
     max_pixels: int = setting(
         25_000_000, "pixels", "Most pixels of the pictures in one request, all together."
     )
+    ray_address: str = setting(
+        "",
+        "host:port",
+        "The Ray cluster of `--engine ray`, as 10.0.0.5:6379; `local` starts one on this machine "
+        "while a command runs.",
+    )
     log_level: str = setting("INFO", "level", "DEBUG, INFO, WARNING or ERROR.")
     tracking_uri: str = setting(
         "",

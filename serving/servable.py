@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from registry.bundle import Bundle, Golden, Manifest
-from registry.errors import TrialFailed
+from registry.errors import BundleInvalid, TrialFailed
 from registry.params import Param
 from registry.signature import Signature
 from serving import engines, kinds
@@ -100,6 +100,15 @@ class Servable:
     def predict(self, body: Mapping[str, Any]) -> dict[str, Any]:
         """Answer one request; raises RequestError for the client's mistakes, NotFinite."""
         return self._kind.predict(body)
+
+    def table(self, columns: Mapping[str, Any]) -> dict[str, Any]:
+        """Answer rows that come as one array for each column of `signature`, as `predict` would.
+
+        Raises BundleInvalid for a model that does not take columns of a table.
+        """
+        if not isinstance(self._kind, kinds.Tabular) or not self._kind.signature.columns:
+            raise BundleInvalid(f"expected a model of tables, got one of kind {self.kind}")
+        return self._kind.table(columns)
 
     def tensors(self, answer: Mapping[str, Any]) -> Mapping[str, Any]:
         """One of its answers as named arrays, or lists that can become arrays."""

@@ -8,10 +8,12 @@ import warnings
 
 import click
 
+from training.commands.fleet import fleet_command
 from training.commands.package import package_command
 from training.commands.reproduce import reproduce_command
 from training.commands.run import run_command
 from training.commands.runs import runs_command
+from training.commands.score import score_command
 from training.commands.search import search_command
 from training.commands.steps import begin_command, resume_command, step_command
 from training.commands.worker import end_run_command, job_command, worker_command
@@ -48,11 +50,13 @@ def main() -> None:
       python -m training resume RUN_ID            go on where it failed or was killed
       python -m training reproduce RUN_ID         the same numbers again?
       python -m training runs --since 2026-11-01
+      python -m training fleet --workload petr4 --series-file training/data/samples/fleet.txt
+      python -m training score iris --input flowers.parquet --output scored/
       python -m training list
       python -m training package churn 7          somebody's scikit-learn or Keras model, as ONNX
       python -m training worker                   do the jobs that were asked for over HTTP
     """
-    _quieten()
+    quieten()
 
 
 main.add_command(run_command)
@@ -62,6 +66,8 @@ main.add_command(resume_command)
 main.add_command(reproduce_command)
 main.add_command(runs_command)
 main.add_command(search_command)
+main.add_command(fleet_command)
+main.add_command(score_command)
 main.add_command(list_command)
 main.add_command(package_command)
 main.add_command(worker_command)
@@ -69,7 +75,7 @@ main.add_command(job_command)
 main.add_command(end_run_command)
 
 
-def _quieten() -> None:
+def quieten() -> None:
     """Keep the libraries' chatter off the terminal of this command."""
     logging.basicConfig(level=logging.WARNING, format="%(levelname)s %(name)s: %(message)s")
     for name in _CHATTY:

@@ -1,7 +1,8 @@
-"""Workloads whose libraries have an environment of their own: found, and handed over to.
+"""What has an environment of its own, as its libraries: found, and handed over to.
 
 TensorFlow takes longer to install and to load than everything else together, so `make setup` leaves
-it out. Called by the command line before it trains, and by the pipeline before a run exists.
+it out, and so it does Ray. Called by the command line before it trains, and by the pipeline before
+a run exists.
 """
 
 from __future__ import annotations
@@ -16,7 +17,9 @@ from registry.errors import UsageError
 from training.workload import About
 
 GROUP = "tensorflow"
-PYTHON = Path(__file__).resolve().parents[1] / "var" / "environments" / GROUP / "bin" / "python"
+_ENVIRONMENTS = Path(__file__).resolve().parents[1] / "var" / "environments"
+PYTHON = _ENVIRONMENTS / GROUP / "bin" / "python"
+RAY = "ray"
 
 Execute = Callable[[str, list[str]], object]
 
@@ -51,6 +54,30 @@ def hand_over(
 
     Returns if nothing is missing, or if there is no such environment but this one.
     """
+    if missing(about):
+        _become(python, arguments, execute)
+
+
+def hand_over_engine(
+    engine: str,
+    arguments: Sequence[str],
+    *,
+    python: Path = _ENVIRONMENTS / RAY / "bin" / "python",
+    execute: Execute = os.execv,
+) -> None:
+    """Become the same command where Ray is, if `engine` is ray and it is not installed here.
+
+    Raises UsageError if it is nowhere.
+    """
+    if engine != RAY or importlib.util.find_spec(RAY) is not None:
+        return
+    _become(python, arguments, execute)
+    if not python.exists():
+        raise UsageError(f"--engine ray: Ray is not installed here; make setup GROUP={RAY}")
+
+
+def _become(python: Path, arguments: Sequence[str], execute: Execute) -> None:
+    """Execute the command there, if there is such an environment and it is not this one."""
     here = Path(sys.prefix).resolve() == python.parents[1].resolve()
-    if missing(about) and python.exists() and not here:
+    if python.exists() and not here:
         execute(str(python), [str(python), "-m", "training", *arguments])

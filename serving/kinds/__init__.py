@@ -14,7 +14,7 @@ from serving.kinds.forecast import Forecast, ForecastEngine
 from serving.kinds.tabular import Tabular, TabularEngine
 from serving.kinds.window import WindowForecast
 
-__all__ = ["Kind", "Limits", "WindowForecast", "of"]
+__all__ = ["Kind", "Limits", "Tabular", "WindowForecast", "of"]
 
 if TYPE_CHECKING:
     from registry.bundle import Bundle

@@ -74,6 +74,12 @@ class Tabular:
         feed, rows = self._fed(body)
         return self._encode(self._engine.run(feed), rows)
 
+    def table(self, columns: Mapping[str, Array]) -> dict[str, Any]:
+        """Answer rows that come as one array a column, each of its column's type, as `predict`."""
+        rows = len(next(iter(columns.values())))
+        feed = {**self._stacked(columns), **self._given.arrays(None)}
+        return self._encode(self._engine.run(feed), rows)
+
     def tensors(self, answer: Mapping[str, Any]) -> Mapping[str, Any]:
         """The graph's outputs by their names."""
         return {self._engine.outputs[0]: answer["predictions"], **answer.get("outputs", {})}
@@ -119,11 +125,15 @@ class Tabular:
             name: column.array(given[name]) if name in given else column.missing(rows)
             for name, column in self._columns.items()
         }
-        if self._matrix:
-            tensor = self._inputs[0]
-            stacked = np.stack(list(arrays.values()), axis=1)
-            return {tensor.name: narrowed(stacked, tensor.dtype, field=self._cell)}, rows
-        return {t.name: _shaped(arrays[t.name], t) for t in self._inputs}, rows
+        return self._stacked(arrays), rows
+
+    def _stacked(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
+        """Columns as the graph wants them: side by side in one tensor, or one tensor each."""
+        if not self._matrix:
+            return {t.name: _shaped(arrays[t.name], t) for t in self._inputs}
+        tensor = self._inputs[0]
+        stacked = np.stack([arrays[name] for name in self._order], axis=1)
+        return {tensor.name: narrowed(stacked, tensor.dtype, field=self._cell)}
 
     def _at_once(self, form: str, value: Any) -> Array | None:
         """The graph's matrix from rows of plain numbers, where each column would give the same.

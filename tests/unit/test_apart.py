@@ -71,3 +71,13 @@ def test_a_run_is_refused_before_it_exists(tmp_path: Path, monkeypatch):
     with pytest.raises(UsageError, match="workload iris: needs keras"):
         run(Plan.of("iris", settings), settings)
     assert not (tmp_path / "var").exists()
+
+
+def test_what_needs_ray_is_handed_to_its_environment_or_refused_with_what_to_do(python: Path):
+    executed = Executed()
+    apart.hand_over_engine("local", ARGUMENTS, python=python, execute=executed)
+    assert executed.calls == []
+    apart.hand_over_engine("ray", ARGUMENTS, python=python, execute=executed)
+    assert executed.calls == [(str(python), [str(python), "-m", "training", *ARGUMENTS])]
+    with pytest.raises(UsageError, match="make setup GROUP=ray"):
+        apart.hand_over_engine("ray", ARGUMENTS, python=python.with_name("none"), execute=executed)

@@ -316,12 +316,14 @@ def test_whatever_stands_in_its_files_a_bundle_is_opened_or_invalid(
         ("MLmodel", 'signature: {inputs: \'[{"type": "tensor"}]\'}'),
         ("MLmodel", 'signature: {inputs: \'[{"type": "double"}]\', outputs: "[1]"}'),
         ("MLmodel", "signature: text"),
+        ("MLmodel", "[" * 100_000),
+        ("MLmodel", "\n".join("  " * depth + "a:" for depth in range(2_000))),
         ("MLmodel", "a: &a [x]\nb: [" + "*a, " * 17 + "]"),
         ("baton/bundle.json", "[" * 100_000),
         ("baton/golden.json", "{} and more"),
         ("baton/evaluation.json", "\ud800".encode("utf-8", "surrogatepass")),
     ],
-    ids=range(10),
+    ids=range(12),
 )
 def test_text_that_is_no_such_file_is_invalid(root: Path, name: str, text: str | bytes) -> None:
     raw = text if isinstance(text, bytes) else text.encode()

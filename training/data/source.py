@@ -12,6 +12,7 @@ from training.data.dataset import Dataset, Field
 from training.data.folder import Folder
 from training.data.fundus import Fundus
 from training.data.sample import Sample
+from training.data.table import Table
 from training.data.yahoo import Yahoo
 from training.parameter import Values
 
@@ -37,7 +38,11 @@ _SOURCES: Mapping[str, Callable[[Path | None], Source]] = {
     "sample": lambda _: Sample(),
     "yahoo": lambda cache: Yahoo(cache=cache),
 }
-_FILED: Mapping[str, Callable[[Path], Source]] = {"csv": CsvFile, "folder": Folder}
+_FILED: Mapping[str, Callable[[Path], Source]] = {
+    "csv": CsvFile,
+    "folder": Folder,
+    "table": Table,
+}
 NAMES = (*_SOURCES, *_FILED, "fundus")
 
 
@@ -51,8 +56,9 @@ def source(
 ) -> Source:
     """The source called `name`. Raises UnknownName or UsageError.
 
-    `csv` needs the file and `folder` the directory; `fundus` draws as the workload's parameters
-    `images`, `size` and `data_seed` say, into `scratch`. What is fetched is kept in `cache`.
+    `csv` and `table` need the file and `folder` the directory; `fundus` draws as the workload's
+    parameters `images`, `size` and `data_seed` say, into `scratch`. What is fetched is kept in
+    `cache`.
     """
     if name in _FILED:
         if file is None:
