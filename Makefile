@@ -82,7 +82,8 @@ bench-fleet: setup  ## a model a series, and whole tables; Ray where GROUP=ray i
 	@$(PY) -m benchmarks.fleet $(ARGS)
 
 nightly: setup  ## what takes too long for every change: ARGS="--only million"
-	@$(PYTHON) infra/environment.py airflow && $(PY) -m benchmarks.nightly $(ARGS)
+	@for group in airflow ray clients tensorflow; do $(PYTHON) infra/environment.py $$group || exit; done
+	@$(PY) -m benchmarks.nightly $(ARGS)
 
 clean:  ## remove .venv and var/: everything trained, promoted and stored here
 	@rm -rf .venv var
