@@ -29,14 +29,13 @@ from training.steps.load import load
 from training.steps.split import split
 from training.steps.validate import validate
 from training.study import SUFFIX, OnTrial, Study
-from training.tracked_run import TrackedRun
+from training.tracked_run import PARENT, TrackedRun
 from training.tracking import Tracking
 from training.trained import Trained
 from training.workload import Searchable, Workload
 from training.workloads import get
 from training.workspace import Workspace
 
-PARENT = "mlflow.parentRunId"
 FOLDER = "searches"
 _STUDY = "baton.search"
 

@@ -16,6 +16,8 @@ from training.data.dataset import Dataset
 from training.registration import REGISTERED, Registration, entities
 from training.tracking import Tracking, infer_signature
 
+# The tag by which MLflow shows a run below another.
+PARENT = "mlflow.parentRunId"
 _MAX_TAG = 5000
 _FAILURE = ("baton.failed_step", "baton.error")
 

@@ -13,7 +13,8 @@ from registry.errors import StepFailed, UsageError
 from registry.settings import Settings
 from tests.contract.mlflow_store import embedded
 from training.job import Plan
-from training.search import PARENT, Searched, search, unused
+from training.search import Searched, search, unused
+from training.tracked_run import PARENT
 from training.tracking import Tracking
 
 QUICK: Mapping[str, object] = {"cv_folds": 2, "max_depth": 3}

@@ -17,8 +17,8 @@ from registry.client import reaching
 from registry.errors import StepFailed, UsageError
 from training import environment
 from training.fleet.plan import FleetPlan
-from training.fleet.task import OUTCOME, PARENT, SERIES, Outcome
-from training.tracked_run import TrackedRun
+from training.fleet.task import OUTCOME, SERIES, Outcome
+from training.tracked_run import PARENT, TrackedRun
 from training.tracking import Tracking
 
 FLEET = "baton.fleet"

@@ -17,11 +17,11 @@ from registry.settings import Settings
 from training import pipeline
 from training.fleet.plan import FleetPlan
 from training.fleet.series import SeriesFile
-from training.pipeline import Trained
+from training.tracked_run import PARENT
 from training.tracking import Tracking
+from training.trained import Trained
 from training.workloads import get
 
-PARENT = "mlflow.parentRunId"
 SERIES = "baton.fleet_series"
 OUTCOME = "baton.fleet_outcome"
 _LONGEST_REASON = 1000
