@@ -41,28 +41,26 @@ class Requirements:
 def check(data: Dataset, wanted: Requirements) -> None:
     """Raise DataInvalid for the first thing that is wrong, with up to three more named.
 
-    What has no value, or too few rows, is told alone: later checks rely on it.
+    What has no value is told alone: later checks rely on it.
     """
-    for schema in (_complete(data.frame, wanted), _sensible(data.frame, wanted)):
+    for schema in (_complete(data.frame), _sensible(data.frame, wanted)):
         problems = [*_problems(data.frame, schema)]
         if problems:
             raise DataInvalid(f"{data.origin}, {'; '.join(problems[:_TOLD])}")
 
 
-def _complete(frame: pd.DataFrame, wanted: Requirements) -> pa.DataFrameSchema:
-    """Enough rows, and a finite value in every cell."""
+def _complete(frame: pd.DataFrame) -> pa.DataFrameSchema:
+    """A finite value in every cell."""
     import pandera.pandas as pa  # noqa: PLC0415 - half a second
 
     finite = pa.Check(_is_finite, error="expected a finite value", ignore_na=False)
-    few = f"expected at least {wanted.min_rows}, got {len(frame)}"
     return pa.DataFrameSchema(
-        {name: pa.Column(checks=finite, nullable=True) for name in frame.columns},
-        checks=pa.Check(lambda rows: len(rows) >= wanted.min_rows, error=few),
+        {name: pa.Column(checks=finite, nullable=True) for name in frame.columns}
     )
 
 
 def _sensible(frame: pd.DataFrame, wanted: Requirements) -> pa.DataFrameSchema:
-    """Values in their range, dates in their order, and something to learn."""
+    """Enough rows, values in their range, dates in their order, and something to learn."""
     import pandera.pandas as pa  # noqa: PLC0415 - half a second
 
     checks: dict[str, list[pa.Check]] = {name: [] for name in frame.columns}
@@ -74,12 +72,13 @@ def _sensible(frame: pd.DataFrame, wanted: Requirements) -> pa.DataFrameSchema:
             pa.Check(_is_later, error="expected a later date than the row before"),
             pa.Check(lambda dates: _is_near(dates, wanted.max_gap_steps), error=most),
         ]
-    whole = []
+    few = f"expected at least {wanted.min_rows}, got {len(frame)}"
+    whole = [pa.Check(lambda rows: len(rows) >= wanted.min_rows, error=few)]
     if wanted.different is not None:
         column, least = wanted.different
         found = frame[column].nunique()
-        few = f"{column}: expected at least {least} different values, got {found}"
-        whole.append(pa.Check(lambda _: found >= least, error=few))
+        same = f"{column}: expected at least {least} different values, got {found}"
+        whole.append(pa.Check(lambda _: found >= least, error=same))
     return pa.DataFrameSchema(
         {name: pa.Column(checks=of) for name, of in checks.items()}, checks=whole
     )
