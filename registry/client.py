@@ -151,7 +151,10 @@ class MlflowRegistry:
 
     def download(self, version: ModelVersion, into: Path) -> None:
         """See `RegistryClient.download`."""
-        self.fetch(self.source(version), into)
+        try:
+            self.fetch(self.source(version), into)
+        except BundleInvalid as error:
+            raise BundleInvalid(f"{version}: {error}") from error
 
     def fetch(self, address: str, into: Path) -> None:
         """See `RegistryClient.fetch`; MLflow itself would copy what a link points to."""

@@ -206,6 +206,8 @@ def test_a_download_is_the_files_as_registered(
     assert found == {"MLmodel": b"flavors: {}\n", "baton/golden.json": b"{}"}
     assert sorted(p.name for p in tmp_path.iterdir() if p.name != "var") == ["into", "source"]
     assert Path(backend.client.source(version)) == source
+    backend.client.fetch(str(source), tmp_path / "again")
+    assert {path.name for path in (tmp_path / "again").iterdir()} == {"MLmodel", "baton"}
 
 
 @pytest.mark.parametrize("link", ["symlink_to", "hardlink_to"])
@@ -227,6 +229,8 @@ def test_a_version_without_its_files_is_invalid(backend: Backend, tmp_path: Path
     into.mkdir()
     with pytest.raises(BundleInvalid, match=r"iris v1.*nowhere"):
         backend.client.download(version, into)
+    with pytest.raises(BundleInvalid, match=r"no artifact at .*nowhere"):
+        backend.client.fetch(str(tmp_path / "nowhere"), into)
 
 
 def test_metrics_are_those_of_the_versions_run(backend: Backend, source: Path) -> None:

@@ -96,7 +96,10 @@ class FakeRegistry:
     def download(self, version: ModelVersion, into: Path) -> None:
         """See `RegistryClient.download`."""
         self._reached("download")
-        self._copied(self._held(version.name, version.version).source, into)
+        try:
+            self._copied(self._held(version.name, version.version).source, into)
+        except BundleInvalid as error:
+            raise BundleInvalid(f"{version}: {error}") from error
 
     def fetch(self, address: str, into: Path) -> None:
         """See `RegistryClient.fetch`."""

@@ -119,7 +119,7 @@ def test_a_head_that_moved_meanwhile_is_not_left(two: World) -> None:
 def test_a_store_that_is_away_keeps_no_other_model_waiting(two: World) -> None:
     says(two, "a", refused="wrong answer")
     two.click(two.train("petr4"))
-    two.client.fail_next("download", Unreachable("the store is away"))
+    two.client.fail_next("fetch", Unreachable("the store is away"))
     registrar = two.registrar()
     assert two.serving() == 2
     assert two.serving("petr4") == 1

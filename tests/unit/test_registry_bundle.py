@@ -15,10 +15,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from registry.batching import Batching
-from registry.bundle import Bundle, Golden, Manifest
+from registry.bundle import RUNNER, Bundle, Golden, Manifest
 from registry.errors import BundleInvalid
 from registry.evaluation import Comparison
 from tests.fakes import evaluation, manifest, write_bundle
+from tests.fakes.bundles import write_code
 
 
 @pytest.fixture
@@ -336,3 +337,18 @@ def test_a_few_aliases_in_an_mlmodel_are_read(root: Path) -> None:
     text = root.joinpath("MLmodel").read_text()
     root.joinpath("MLmodel").write_text(text + "\nparams: &a [x]\nsame: [*a, *a]\n")
     assert Bundle.open(root).engine == "onnx"
+
+
+def test_what_was_converted_needs_no_evaluation_since_nobody_measured_it_here(
+    tmp_path: Path,
+) -> None:
+    root = write_bundle(tmp_path / "v", packaged_from="d" * 64)
+    bundle = Bundle.open(root)
+    assert (bundle.missing(), bundle.packaged_from) == ((), "d" * 64)
+    (root / "baton" / "golden.json").unlink()
+    assert Bundle.open(root).missing() == ("baton/golden.json",)
+
+
+def test_code_has_the_engine_of_code_and_its_flavours(tmp_path: Path) -> None:
+    bundle = Bundle.open(write_code(tmp_path / "v", flavour="keras"))
+    assert (bundle.engine, sorted(bundle.flavours)) == (RUNNER, ["keras", "python_function"])

@@ -10,7 +10,7 @@ import pytest
 
 from registry.bundle import Bundle, Golden
 from registry.evaluation import Comparison, Evaluation
-from registry.gates import GATES, Candidate, Current, Status, judge
+from registry.gates import GATES, Candidate, Conversion, Current, Status, judge
 from registry.params import Param
 from registry.policy import MetricRule, Policy
 from registry.signature import Column, Signature
@@ -68,6 +68,13 @@ def test_complete_names_what_is_missing(tmp_path: Path) -> None:
     status, got = ended("complete", candidate(bundle=bundle))
     assert status is FAILED
     assert "baton/golden.json" in got
+
+
+def test_packaged() -> None:
+    assert ended("packaged", candidate()) == (None, "")
+    for ok, status in ((True, PASSED), (False, FAILED)):
+        converted = candidate(conversion=Conversion(ok=ok, said="so it went"))
+        assert ended("packaged", converted) == (status, "so it went")
 
 
 def test_servable() -> None:
