@@ -71,6 +71,15 @@ def _fleet(given: argparse.Namespace, scratch: Path) -> Measured:
         for name, found in seen.items()
     ]
     rows.append(Row.of("two workers against one", ratios, unit="", goal=1.8, at_least=True))
+    rows += [
+        Row.of(
+            f"{name}: CPU of all processes, a series",
+            [w.cpu / per for w in found],
+            unit="s",
+            goal=None,
+        )
+        for name, found in seen.items()
+    ]
     rows.append(_growth(seen["two"]))
     return f"Fleet of {given.series} series", rows, [_said(given), *_where(seen["two"])]
 
@@ -113,7 +122,7 @@ def _rounds(
 def _growth(seen: Sequence[Watched]) -> Row:
     """How much the command's own process grew from its first tenth to its end."""
     return Row.of(
-        "growth of the parent process, MiB", [w.grown_mb for w in seen], unit="MiB", goal=None
+        "growth of the command's own process", [w.grown_mb for w in seen], unit="MiB", goal=None
     )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import resource
 import subprocess
 import sys
 import time
@@ -17,10 +18,13 @@ _LOOK_SECONDS = 0.2
 
 @dataclass(frozen=True)
 class Watched:
-    """What it said, how long it took in all, and its own process's memory at each look (MiB)."""
+    """What it said, how long it took in all, the CPU of it and all its processes (seconds), and its
+    own process's memory at each look (MiB).
+    """
 
     said: dict[str, Any]
     wall: float
+    cpu: float
     memory_mb: tuple[float, ...]
 
     @property
@@ -37,7 +41,7 @@ class Watched:
 
 def watch(node: Node, module: str, *arguments: str) -> Watched:
     """Run `python -m module …arguments --json`; raises CommandFailed unless it ends with 0."""
-    begun = time.monotonic()
+    begun, before = time.monotonic(), _cpu_of_children()
     process = subprocess.Popen(
         [sys.executable, "-m", module, *arguments, "--json"],
         cwd=ROOT,
@@ -57,4 +61,10 @@ def watch(node: Node, module: str, *arguments: str) -> Watched:
     if process.returncode:
         words = node.home.joinpath("command.log").read_text(errors="replace")[-2000:]
         raise CommandFailed(f"{module} {' '.join(arguments)}: exit {process.returncode}: {words}")
-    return Watched(json.loads(out), wall, tuple(memory))
+    return Watched(json.loads(out), wall, _cpu_of_children() - before, tuple(memory))
+
+
+def _cpu_of_children() -> float:
+    """Of every process below this one that has ended and was waited for."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime

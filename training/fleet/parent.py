@@ -53,7 +53,7 @@ class ParentRun:
 
     @classmethod
     def resume(cls, tracking: Tracking, run_id: str) -> Self:
-        """Open one again; raises UsageError for a run that is none, or that is being run."""
+        """Open one that nobody works on any more; raises UsageError for a run that is none."""
         uri = tracking.settings.tracking_uri
         with reaching(uri, missing=("run", run_id)):
             found = tracking.client.get_run(run_id)
