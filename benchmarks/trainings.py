@@ -3,7 +3,7 @@
     python -m benchmarks.trainings --rounds 3
 
 Each is a command, as a person types it: from the data to the registered version, in a home of its
-own.
+own. And how long a job waits for its worker.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from pathlib import Path
 
 from rich.console import Console
 
-from benchmarks import results
+from benchmarks import pick_up, results
 from benchmarks.node import Node
 from benchmarks.results import Row, Section
 
+_JOBS = 20
 _PACKAGES = ("prophet", "mlflow", "pandas")
 
 
@@ -39,12 +40,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
             node = Node(Path(scratch) / str(number))
             prophet.append(node.run("training", "run", "petr4")["seconds"])
             lstm.append(node.run("training", "run", "stock_lstm", "--series", "MSFT")["seconds"])
+        console.print("… jobs")
+        picked_up = pick_up.measure(Path(scratch) / "jobs", jobs=_JOBS)
     section = Section(
         "Trainings",
         shlex.join(["python", "-m", "benchmarks.trainings", *sys.argv[1:]]),
         [
             Row.of("petr4: train and backtest", prophet, unit="s", goal=20),
             Row.of("stock_lstm: train on 3,270 rows", lstm, unit="s", goal=60),
+            Row.of(f"until a worker picks a job up, {_JOBS} jobs", picked_up, unit="s", goal=1),
         ],
         [
             (
