@@ -48,7 +48,9 @@ def cable(
         )
     try:
         _wait(port, server, root / "log")
-        yield Cable(("127.0.0.1", port))
+        made = Cable(("127.0.0.1", port))
+        yield made
+        made.cut()
     finally:
         server.terminate()
         server.wait(timeout=PATIENCE_SECONDS)
