@@ -29,6 +29,7 @@ from training.workloads import get
 from training.workspace import Workspace
 
 _BEGINNING = "begin"
+_DIRTY = "git_dirty"
 
 _log = logging.getLogger(__name__)
 
@@ -97,6 +98,12 @@ class Attempt:
             files.write("artifacts/hardware.json", environment.hardware())
             Progress.of(self.steps).keep(files)
             self.run.log_artifacts(files.artifacts)
+
+    def reopen(self) -> None:
+        """Say that somebody works on the run; and if by other code than its commit has."""
+        tags, code = self.run.reopen(), environment.code()
+        if tags.get(_DIRTY) == "false" and code != {name: tags.get(name) for name in code}:
+            self.run.set_tags({_DIRTY: "true"})
 
     def go_on(self, names: Iterable[str]) -> None:
         """Do these steps; what one did not raise on purpose is a StepFailed with its name."""

@@ -49,10 +49,9 @@ def run(
     attempt = Attempt.new(
         plan, settings, tags=tags or {}, steps=steps, incumbent=incumbent, on_step=on_step
     )
-    with attempt.marking(), attempt.job.workspace.made().held():
-        attempt.describe()
-        trained = _all(attempt)
-    return _leave(attempt, trained, settings)
+    with attempt.marking():
+        attempt.job.workspace.made()
+    return _rest(attempt, settings, first=attempt.describe)
 
 
 def begin(plan: Plan, settings: Settings, *, tags: Mapping[str, str] | None = None) -> str:
@@ -77,10 +76,7 @@ def resume(
     Raises UsageError if nothing is left, or if another process works on it; else as `run` does.
     """
     attempt = _again(run_id, settings, incumbent=incumbent, on_step=on_step, steps=steps)
-    with attempt.job.workspace.held(), attempt.marking():
-        attempt.run.reopen()
-        trained = _all(attempt)
-    return _leave(attempt, trained, settings)
+    return _rest(attempt, settings, first=attempt.reopen)
 
 
 def take(
@@ -101,10 +97,10 @@ def take(
     with files.held():
         Progress.read(files).before(step)
         with attempt.marking():
-            attempt.run.reopen()
+            attempt.reopen()
             attempt.go_on([step])
             trained = None if Progress.read(files).left else attempt.finish()
-    return trained and _leave(attempt, trained, settings)
+        return trained and _leave(attempt, trained, settings)
 
 
 def finished(run_id: str, settings: Settings) -> bool:
@@ -142,10 +138,14 @@ def _again(
     return Attempt.of(run, plan, settings, steps=steps, incumbent=incumbent, on_step=on_step)
 
 
-def _all(attempt: Attempt) -> Trained:
-    """Do what is left, and finish."""
-    attempt.go_on(Progress.read(attempt.job.workspace).left)
-    return attempt.finish()
+def _rest(attempt: Attempt, settings: Settings, *, first: Callable[[], None]) -> Trained:
+    """Do what comes first, then what is left of the run, and finish it."""
+    with attempt.job.workspace.held():
+        with attempt.marking():
+            first()
+            attempt.go_on(Progress.read(attempt.job.workspace).left)
+            trained = attempt.finish()
+        return _leave(attempt, trained, settings)
 
 
 def _leave(attempt: Attempt, trained: Trained, settings: Settings) -> Trained:

@@ -124,8 +124,8 @@ class TrackedRun:
         with self._reaching() as client:
             client.set_terminated(self.run_id, status)
 
-    def reopen(self) -> None:
-        """Say that somebody works on it: RUNNING, and no word of what failed before."""
+    def reopen(self) -> Mapping[str, str]:
+        """Say that somebody works on it: RUNNING, no word of what failed; its tags before."""
         with self._reaching() as client:
             run = client.get_run(self.run_id)
             if run.info.status != "RUNNING":
@@ -133,6 +133,8 @@ class TrackedRun:
             for tag in _FAILURE:
                 if tag in run.data.tags:
                     client.delete_tag(self.run_id, tag)
+        tags: dict[str, str] = run.data.tags
+        return tags
 
     def register(
         self, bundle: Path, model: str, *, tags: Mapping[str, str], metrics: Mapping[str, float]

@@ -10,13 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 
 from registry.errors import UsageError
 from registry.settings import Settings
 from tests.contract.mlflow_store import embedded
 from tests.contract.trainings import Setting
-from training.__main__ import main
+from tests.contract.typed import typed
 from training.job import Plan
 from training.pipeline import begin, resume, run
 from training.record import Record
@@ -28,11 +27,6 @@ from training.workloads import find, get
 IRIS = get("iris").about
 # Of an environment of its own, where the command would turn to; see test_workloads for its numbers.
 HERE = [name for name in ("iris", "petr4") if not find()[name].about.needs]
-
-
-def call(settings: Settings, *arguments: str) -> Result:
-    """The command."""
-    return CliRunner(env={"BATON_HOME": str(settings.home)}).invoke(main, ["reproduce", *arguments])
 
 
 def artifact(settings: Settings, run_id: str, name: str) -> Path:
@@ -52,7 +46,7 @@ def test_a_run_is_reproduced_bit_for_bit_and_registers_nothing(
     """As a run of its own that says what it reproduces."""
     trained = trained_once(name)
     versions = len(trained.client.search_model_versions())
-    done = call(trained.settings, trained.trained.run_id, "--json")
+    done = typed(trained.settings, "reproduce", trained.trained.run_id, "--json")
     assert done.exit_code == 0, done.output
     said = json.loads(done.stdout)
     assert (said["same"], said["differs"], said["tolerance"]) == (True, [], 0.0)
@@ -95,7 +89,7 @@ def test_what_was_planted_is_found(settings: Settings, flowers: Path) -> None:
     changed["seed"] += 1
     changed["params"]["random_state"] += 1
     kept.write_text(json.dumps(changed), encoding="utf-8")
-    done = call(settings, run_id, "--json")
+    done = typed(settings, "reproduce", run_id, "--json")
     assert done.exit_code == 5, done.output
     differs = {one["what"] for one in json.loads(done.stdout)["differs"]}
     assert {"seed", "random_state", "cv_accuracy_mean"} <= differs
@@ -105,13 +99,13 @@ def test_what_was_planted_is_found(settings: Settings, flowers: Path) -> None:
     rows = [*csv.reader(flowers.open(encoding="utf-8", newline=""))]
     rows[7][0] = str(float(rows[7][0]) + 0.1)
     csv.writer(flowers.open("w", encoding="utf-8", newline="")).writerows(rows)
-    done = call(settings, run_id)
+    done = typed(settings, "reproduce", run_id)
     assert done.exit_code == 5, done.output
     assert "it differs" in done.stdout
     assert "data fingerprint" in done.stdout
 
     flowers.unlink()
-    done = call(settings, run_id, "--json")
+    done = typed(settings, "reproduce", run_id, "--json")
     assert done.exit_code == 5, done.output
     assert "flowers.csv" in json.loads(done.stdout)["message"]
 
@@ -166,7 +160,7 @@ def test_a_run_that_does_not_say_enough_is_refused(settings: Settings) -> None:
     for run_id, missing in ((begun, "no evaluation.json"), (script, "no plan.json and no")):
         with pytest.raises(UsageError, match=missing):
             record(settings, run_id)
-    done = call(settings, "0" * 32, "--json")
+    done = typed(settings, "reproduce", "0" * 32, "--json")
     assert (done.exit_code, "unknown run" in done.stdout) == (2, True)
 
 

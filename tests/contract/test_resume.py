@@ -119,6 +119,16 @@ def test_steps_one_by_one_make_one_whole_run(settings: Settings) -> None:
     assert finished(run_id, settings)
 
 
+def test_a_run_that_other_code_goes_on_with_says_so(settings: Settings) -> None:
+    """Its commit is then not all that made it."""
+    run_id = begin(iris(settings), settings)
+    for tag, value in (("git_commit", "c0ffee"), ("git_dirty", "false")):
+        Tracking(settings).client.set_tag(run_id, tag, value)
+    take("load", run_id, settings)
+    tags = only_run(settings).data.tags
+    assert (tags["git_commit"], tags["git_dirty"]) == ("c0ffee", "true")
+
+
 def test_a_step_whose_turn_has_not_come_says_which_is_missing(settings: Settings) -> None:
     """And the run is none the worse for it."""
     run_id = begin(iris(settings), settings)

@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import datetime
 import json
+import re
 from typing import Any
 
 import pytest
-from click.testing import CliRunner, Result
 
 from registry.errors import UnknownName, UsageError
 from registry.settings import Settings
 from tests.contract.mlflow_store import embedded
-from training.__main__ import main
+from tests.contract.typed import typed
 from training.runs import dated, search
 from training.tracking import Tracking
 
@@ -53,12 +53,6 @@ def names(settings: Settings) -> Any:
         return [int(run.name.split()[-1]) for run in search(Tracking(settings), **asked)]
 
     return found
-
-
-def call(settings: Settings, *arguments: str) -> Result:
-    """The command."""
-    environ = {"BATON_HOME": str(settings.home), "COLUMNS": "200"}
-    return CliRunner(env=environ).invoke(main, ["runs", *arguments])
 
 
 @pytest.mark.parametrize(
@@ -124,14 +118,14 @@ def test_the_command_lists_days_inclusively(settings: Settings) -> None:
         (("--until", "2026-10-31"), ["run at -30"]),
         (("--since", "2026-11-01", "--filter", "metrics.mae < 0.15"), ["run at 5"]),
     ):
-        done = call(settings, "--json", *options)
+        done = typed(settings, "runs", "--json", *options)
         assert done.exit_code == 0, done.output
         assert [run["name"] for run in json.loads(done.stdout)["runs"]] == wanted
 
 
 def test_the_table_shows_what_a_run_came_to(settings: Settings) -> None:
     """The metric that decides, or a script's first ones; the version; when, here."""
-    done = call(settings)
+    done = typed(settings, "runs")
     assert done.exit_code == 0, done.output
     lines = {
         name: next(x for x in done.stdout.splitlines() if name in x)
@@ -139,6 +133,7 @@ def test_the_table_shows_what_a_run_came_to(settings: Settings) -> None:
     }
     assert all(word in lines["run at 5 "] for word in ("m v2", "mae 0.1", "USD/BRL", "petr4"))
     assert "2026-11-01 05:00" in lines["run at 5 "]
+    assert re.search(r" [0-9a-f]{32} ", lines["run at 5 "]), "half an id cannot be copied"
     assert "aaa" not in lines["run at 5 "]
     assert all(word in lines["run at 30 "] for word in ("FAILED", "usd_brl"))
     assert "aaa 1, mae 0.2" in lines["run at 60 "]
@@ -158,6 +153,6 @@ def test_the_table_shows_what_a_run_came_to(settings: Settings) -> None:
 def test_what_cannot_be_asked_for_is_exit_2_with_what_can(
     arguments: tuple[str, ...], said: str, settings: Settings
 ) -> None:
-    done = call(settings, "--json", *arguments)
+    done = typed(settings, "runs", "--json", *arguments)
     assert done.exit_code == 2, done.output
     assert said in json.loads(done.stdout)["message"]

@@ -48,7 +48,9 @@ def cable(
         )
     try:
         _wait(port, server, root / "log")
-        yield Cable(("127.0.0.1", port))
+        made = Cable(("127.0.0.1", port))
+        yield made
+        made.cut()
     finally:
         server.terminate()
         server.wait(timeout=PATIENCE_SECONDS)
@@ -66,7 +68,7 @@ def _wait(port: int, server: subprocess.Popen[bytes], log: Path) -> None:
     pytest.fail(f"MLflow's server does not start: {log.read_text(errors='replace')[-2000:]}")
 
 
-@pytest.mark.parametrize("step", ["evaluate", "register"])
+@pytest.mark.parametrize("step", ["register"])
 def test_a_run_whose_server_was_away_goes_on_when_it_is_back(
     step: str, cable: Cable, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

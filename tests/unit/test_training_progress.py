@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from training.progress import Progress
 from training.steps import STEPS
 from training.workspace import Workspace
 
+ROOT = Path(__file__).resolve().parents[2]
 THREE = Progress.of(["load", "fit", "register"])
 
 
@@ -70,6 +72,13 @@ def test_a_workspace_that_cannot_be_made_is_said(tmp_path: Path):
         Workspace(tmp_path / "file" / "run").made()
 
 
-def test_the_command_knows_the_steps():
-    """It has a list of its own, so that help does not wait for pandas."""
+def test_the_commands_and_the_dags_know_the_steps():
+    """They have lists of their own: help does not wait for pandas, and Airflow has none of it."""
     assert (*STEPS,) == commands.STEPS
+    dags = (ROOT / "infra" / "airflow" / "dags" / "training.py").read_text(encoding="utf-8")
+    [listed] = [
+        ast.literal_eval(node.value)
+        for node in ast.parse(dags).body
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "STEPS"
+    ]
+    assert listed == (*STEPS,)

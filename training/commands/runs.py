@@ -6,15 +6,18 @@ import dataclasses
 from typing import TYPE_CHECKING
 
 import click
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
 from rich.table import Table
 
-from registry.console import exits, out, print_json
+from registry.console import exits, print_json
 from registry.settings import Settings
 
 if TYPE_CHECKING:
     from training.runs import FoundRun
 
 _MOST_METRICS = 2
+_WIDEST = 500
 # MLflow's own limit of one answer.
 _MOST_RUNS = 50_000
 
@@ -66,10 +69,12 @@ def runs_command(
     if as_json:
         print_json({"runs": [dataclasses.asdict(run) for run in found]})
         return
-    table = Table("started", "run", "name", "workload", "series", "status", "metrics", "version")
+    titles = ("started", "run", "name", "workload", "series", "status", "metrics", "version")
+    table = Table(*titles, box=SIMPLE_HEAD, pad_edge=False)
     for run in found:
         table.add_row(*_row(run))
-    out.print(table)
+    # A run's id is there to be copied: a line longer than the terminal is better than half of one.
+    Console(width=_WIDEST, highlight=False, markup=False).print(table)
 
 
 def _row(run: FoundRun) -> tuple[str, ...]:

@@ -32,7 +32,7 @@ def hand_over(plan: Plan) -> None:
 @contextmanager
 def interruptible() -> Iterator[None]:
     """Take SIGTERM as Ctrl-C, end with its exit code, and keep standard output for the result."""
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         with redirect_stdout(sys.stderr):  # libraries print
             yield
@@ -41,6 +41,8 @@ def interruptible() -> Iterator[None]:
         for note in notes(interruption):
             err.print(note, soft_wrap=True)
         raise SystemExit(INTERRUPTED) from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager

@@ -33,7 +33,7 @@ def command(task_id: str, arguments: str, **environ: str) -> BashOperator:
     """A task that runs `python -m training …`; its last line on standard output is its XCom."""
     return BashOperator(
         task_id=task_id,
-        bash_command=f"exec {shlex.quote(PYTHON)} -m training {arguments}",
+        bash_command=f"set -f; exec {shlex.quote(PYTHON)} -m training {arguments}",
         cwd=str(ROOT),
         env=environ,
         append_env=True,
