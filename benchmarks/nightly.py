@@ -53,9 +53,9 @@ JOBS: tuple[Job, ...] = (
     ),
     Job(
         "packages",
-        "somebody's Keras model by both of MLflow's flavours: clicked, converted, served",
+        "somebody's forest and Keras models of both flavours: clicked, converted, served",
         "pytest -q --durations=0 tests/integration/test_packaging.py",
-        {"BATON_TEST_FLAVOURS": "keras,tensorflow"},
+        {"BATON_TEST_CLICKS": "forest,keras,tensorflow"},
     ),
     Job(
         "races",

@@ -29,8 +29,9 @@ from training import apart
 GATES = '[models."*"]\npackage = "auto"\n'
 OFF = '[models."*"]\npackage = "off"\n'
 PIPELINE, FOREST, KERAS = "pipeline", "forest", "somebodys-keras"
-# What mlflow calls the flavour of a Keras model; both cost another quarter of a minute.
-FLAVOURS = os.environ.get("BATON_TEST_FLAVOURS", "keras").split(",")
+# What is clicked: each takes a quarter of a minute, so the others are for the night.
+CLICKS = os.environ.get("BATON_TEST_CLICKS", "keras").split(",")
+KERAS_FLAVOURS = [one for one in CLICKS if one != "forest"]
 PATIENCE_SECONDS = 280
 
 
@@ -42,7 +43,8 @@ class Others:
     rows: pd.DataFrame
     labels: Any
     probabilities: Any
-    values: Any
+    matrix: Any
+    numbers: Any
 
     def head(self, model: str) -> Entry | None:
         ledger = SqlLedger(self.shell.settings.ledger_url)
@@ -105,6 +107,7 @@ def others(mlflow_template: MlflowTemplate, tmp_path_factory: pytest.TempPathFac
         x,
         pipeline.predict(x).tolist(),
         pipeline.predict_proba(x),
+        d,
         forest.predict(d),
     )
 
@@ -187,21 +190,6 @@ def test_a_pipeline_on_named_columns_is_promoted_and_served_with_the_same_answer
     assert refused.status == 422, "the version's own signature is asked for"
 
 
-def test_a_click_on_somebodys_forest_is_adopted_and_served(
-    others: Others, node: Node, registrar: None
-) -> None:
-    click(others, FOREST, 1)
-    assert comes(lambda: others.serving(FOREST) == 1)
-    entry = others.head(FOREST)
-    assert entry
-    assert entry.door is Door.MLFLOW
-    from sklearn.datasets import load_diabetes  # noqa: PLC0415 - slow
-
-    d, _ = load_diabetes(return_X_y=True)
-    said = served(node, entry, {"inputs": d.tolist()})
-    assert np.allclose(said["predictions"], others.values, rtol=1e-5)
-
-
 def test_what_was_made_says_of_what_and_how(others: Others) -> None:
     entry = others.head(PIPELINE)
     assert entry
@@ -229,30 +217,36 @@ def test_what_was_made_says_of_what_and_how(others: Others) -> None:
 
 @pytest.fixture(scope="module")
 def keras(others: Others) -> dict[str, Any]:
-    """Versions of one network, by `mlflow.keras` and, at night, by `mlflow.tensorflow`."""
+    """Versions of one network, each by one of MLflow's flavours; rows, and what Keras says."""
     if not apart.PYTHON.exists():
         ServiceMissing(f"Keras is not here: make setup GROUP={apart.GROUP}").skip_or_fail()
+    uri = others.shell.settings.tracking_uri
     done = subprocess.run(
-        [apart.PYTHON, "-m", "tests.servingfakes.keras_models",
-         others.shell.settings.tracking_uri, KERAS],
+        [apart.PYTHON, "-m", "tests.servingfakes.keras_models", uri, KERAS, *KERAS_FLAVOURS],
         cwd=ROOT,
         env={**others.shell.environ, "TF_CPP_MIN_LOG_LEVEL": "3"},
         capture_output=True,
         text=True,
         check=False,
-    )  # fmt: skip
+    )
     assert done.returncode == 0, done.stderr[-4000:]
     said: dict[str, Any] = json.loads(done.stdout.splitlines()[-1])
     return said
 
 
-def test_a_click_on_somebodys_keras_model_is_adopted_and_served_without_keras(
-    others: Others, node: Node, registrar: None, keras: dict[str, Any]
+@pytest.mark.parametrize("what", CLICKS)
+def test_a_click_on_somebodys_model_is_adopted_and_served_without_its_library(
+    others: Others, node: Node, registrar: None, what: str, request: pytest.FixtureRequest
 ) -> None:
-    for version, flavour in enumerate(FLAVOURS, start=1):
-        click(others, KERAS, version)
-        assert comes(lambda number=version: others.serving(KERAS) == number), flavour
-        entry = others.head(KERAS)
-        assert entry
-        said = served(node, entry, {"inputs": keras["rows"]})
-        assert np.allclose(said["predictions"], keras["said"], atol=1e-5)
+    model, version, rows, expected = FOREST, 1, others.matrix.tolist(), others.numbers
+    if what in KERAS_FLAVOURS:
+        keras = request.getfixturevalue("keras")
+        model, version = KERAS, KERAS_FLAVOURS.index(what) + 1
+        rows, expected = keras["rows"], keras["said"]
+    click(others, model, version)
+    assert comes(lambda: others.serving(model) == version)
+    entry = others.head(model)
+    assert entry
+    assert entry.door is Door.MLFLOW
+    said = served(node, entry, {"inputs": rows})
+    assert np.allclose(said["predictions"], expected, rtol=1e-5, atol=1e-5)

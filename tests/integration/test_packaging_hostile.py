@@ -11,12 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from onnx import TensorProto, helper
 
 from registry.errors import NotPackaged
 from tests.integration.test_confinement import gone
 from tests.servingfakes import models
 from tests.servingfakes.pickles import running
 from training.packaging.convert import Answered, check
+from training.packaging.keras_version import _cause as unknown_to_keras
 from training.packaging.sandbox import Sandbox, answer_in
 
 LIMITS = Sandbox(python=Path(sys.executable), seconds=120, memory_mb=4096)
@@ -108,7 +110,7 @@ def test_the_same_pickle_would_get_at_all_of_it(tmp_path: Path, listener: int) -
     ("code", "seconds", "reason"),
     [
         ("x = bytearray(20 * 2**30)", 120, "it needs more than 4096 MiB"),
-        ("while True: pass", 5, "it hangs: not done within 5 s"),
+        ("while True: pass", 5, "not converted within 5 s (BATON_PACKAGE_SECONDS): stopped"),
     ],
     ids=["20 GB", "hang"],
 )
@@ -145,6 +147,19 @@ def test_a_graph_that_answers_otherwise_is_found_out(tmp_path: Path) -> None:
     graph.write_bytes(models.linear(4))
     with pytest.raises(NotPackaged, match=r"y of row 0: expected \[3.\], got \[4.\] \(3 of 3 rows"):
         check(graph, {"x": rows}, said, rtol=1e-5)
+    node, shape = helper.make_node("Nonsense", ["x"], ["y"]), ["n", 1]
+    named = [(name, TensorProto.FLOAT, shape) for name in ("x", "y")]
+    graph.write_bytes(models.graph([node], named[:1], named[1:], {}))
+    with pytest.raises(NotPackaged, match="Nonsense: ONNX does not have this operator"):
+        check(graph, {"x": rows}, said, rtol=1e-5)
     graph.write_bytes(b"no graph")
     with pytest.raises(NotPackaged, match="ONNX Runtime cannot run"):
         check(graph, {"x": rows}, said, rtol=1e-5)
+
+
+def test_a_layer_that_keras_does_not_know_is_named_without_its_whole_configuration() -> None:
+    met = "could not be deserialized. config={'module': …}.\n\nException encountered: {}"
+    unknown = ValueError(met.replace("{}", "Could not locate class 'Odd'. Make sure …"))
+    assert unknown_to_keras(unknown) == "Could not locate class 'Odd'"
+    assert unknown_to_keras(ValueError(met.replace("{}", "bad  shape"))) == "bad shape"
+    assert unknown_to_keras(ValueError("another")) == "another"

@@ -7,6 +7,7 @@ Runs in the confined process only: loading executes what the version's files say
 from __future__ import annotations
 
 import dataclasses
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -111,7 +112,13 @@ def check(path: Path, feed: Mapping[str, Array], answered: Answered, *, rtol: fl
     try:
         got = onnx_model.asked(path)(feed)
     except Exception as error:  # ONNX Runtime has a class an error code and no common base
-        raise NotPackaged(f"ONNX Runtime cannot run what came of it: {error}") from error
+        text = str(error).replace(str(path), path.name)
+        unknown = re.search(r"No Op registered for (\w+)", text)
+        raise NotPackaged(
+            f"{unknown[1]}: ONNX does not have this operator"
+            if unknown
+            else f"ONNX Runtime cannot run what came of it: {text}"
+        ) from error
     worst, atol = 0.0, 0.0
     for name, expected in answered.outputs.items():
         mine = np.asarray(got[name])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -89,7 +90,7 @@ def load(flavour: str, version: Path) -> KerasVersion:
     try:
         model = load_model(flavour, version, **{named: options})
     except (ValueError, TypeError) as error:  # Keras' own, for classes that it does not know
-        raise NotPackaged(f"Keras cannot load it: {_short(error)}") from error
+        raise NotPackaged(f"Keras cannot load it: {_cause(error)}") from error
     if not hasattr(model, "export") or not getattr(model, "inputs", None):
         raise NotPackaged(f"{_name(model)}: is no Keras model with inputs of known shapes")
     return KerasVersion(model)
@@ -102,6 +103,16 @@ def _tensor(one: Any) -> Tensor:
 
 def _dtype(one: Any) -> np.dtype[Any]:
     return np.dtype(str(one.dtype))
+
+
+def _cause(error: Exception) -> str:
+    """The class that Keras does not know, or what it met; it says the whole configuration before.
+
+    What is unknown is of the version's own making: a custom layer, or a function of a script.
+    """
+    text = str(error)
+    unknown = re.search(r"Could not locate \w+ '[^']+'", text)
+    return unknown[0] if unknown else " ".join(text.rpartition("Exception encountered:")[2].split())
 
 
 def _short(error: Exception) -> str:

@@ -51,7 +51,7 @@ class Sandbox:
             code = self._ended(flavour, version, room, log)
         if code is None:
             raise NotPackaged(
-                f"it hangs: not done within {self.seconds:g} s (BATON_PACKAGE_SECONDS), and stopped"
+                f"not converted within {self.seconds:g} s (BATON_PACKAGE_SECONDS): stopped"
             )
         if code:
             how = f"signal {-code}" if code < 0 else f"exit {code}"
