@@ -78,7 +78,7 @@ def test_a_training_survives_its_worker(jobs: Jobs, node: Node, say: Callable[[s
     first = survived(jobs, node, signal.SIGKILL, 0.0)
     assert first.attempt == 2
     assert "iris: register" in first.seen.log
-    chance = random.Random(SEED)
+    chance = random.Random(SEED)  # noqa: S311
     attempts = [first.attempt]
     for number in range(1, KILLS):
         fault = (signal.SIGKILL, signal.SIGSTOP)[number % 2]
