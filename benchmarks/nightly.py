@@ -76,6 +76,12 @@ JOBS: tuple[Job, ...] = (
         {"BATON_TEST_OUTAGE_SECONDS": "600"},
     ),
     Job(
+        "jobs",
+        "20 trainings asked for over HTTP, whose workers are killed or stopped at random moments",
+        "pytest -q --durations=0 tests/chaos/test_job_kills.py",
+        {"BATON_TEST_JOB_KILLS": "20"},
+    ),
+    Job(
         "described",
         "5,000 requests that a generator makes of the description: no server error",
         "pytest -q --durations=0 tests/integration/test_description.py",

@@ -271,7 +271,9 @@ def test_a_dead_workers_job_is_taken_up_once_more_and_then_failed(shop: Shop) ->
     assert shop.marks.marked == [("r1", "KILLED"), ("r1", "FAILED")]
 
 
-def test_a_database_that_was_away_makes_nobody_look_dead(shop: Shop) -> None:
+def test_a_database_that_was_away_makes_nobody_look_dead(
+    shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
     job = shop.ask()
     working, idle = shop.worker(), shop.worker()
     shop.pass_by(1, working, idle)
@@ -279,6 +281,7 @@ def test_a_database_that_was_away_makes_nobody_look_dead(shop: Shop) -> None:
     shop.pass_by(60, working, idle)
     shop.queue.is_away = False
     shop.pass_by(5, idle, working)
+    assert caplog.text.count("trying again") == 2, "each said so once"
     assert (shop.job(job).state, shop.job(job).attempt) == (JobState.RUNNING, 1)
 
 

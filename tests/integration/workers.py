@@ -18,7 +18,11 @@ from benchmarks.processes import children
 from registry.jobs import Job, JobKind, JobRequest
 from registry.settings import Settings
 from registry.sql_jobs import SqlJobs
+from tests.servingfakes.node import alive
+from training.tracking import Tracking
 
+# Some seconds, of which most pass after its run exists: time to be killed in.
+IRIS = {"workload": "iris", "n_estimators": 5}
 ROOT = Path(__file__).resolve().parents[2]
 DEADLINE_SECONDS = 120.0
 
@@ -81,9 +85,28 @@ class Jobs:
         said = (self.settings.home / "worker.log").read_text()
         raise AssertionError(f"{what}: not yet {self.job(job)}\n{said[-4000:]}")
 
+    def runs(self, job: str) -> list[Any]:
+        """The runs of a job, the first one first."""
+        client = Tracking(self.settings).client
+        where = [found.experiment_id for found in client.search_experiments()]
+        mine = f"tags.`baton.job_id` = '{job}'"
+        return list(client.search_runs(where, mine, order_by=["attributes.start_time"]))
+
+    def versions(self) -> list[Any]:
+        """Every version of every model."""
+        return list(Tracking(self.settings).client.search_model_versions())
+
     def over(self, job: str) -> Job:
         """Wait until a job has ended."""
         return self.until(job, lambda found: found.state.is_over, "it ends")
+
+
+def gone(pid: int) -> bool:
+    """Whether a process ends by itself."""
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while alive(pid) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    return not alive(pid)
 
 
 def child_of(worker: subprocess.Popen[bytes]) -> int:

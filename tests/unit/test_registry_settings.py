@@ -84,6 +84,14 @@ def test_the_driver_of_postgresql_is_named_everywhere(scheme: str) -> None:
     assert not settings.is_embedded
 
 
+def test_the_queue_of_jobs_is_a_file_of_its_own_unless_it_has_an_address(tmp_path: Path) -> None:
+    assert read(BATON_HOME=str(tmp_path)).jobs_url == f"sqlite:///{tmp_path / 'jobs.db'}"
+    secret = tmp_path / "secret"
+    secret.write_text("postgres://u:p@db/baton\n")
+    found = read(MLFLOW_TRACKING_URI="sqlite:////m.db", BATON_JOBS_URL_FILE=str(secret))
+    assert found.jobs_url == "postgresql+psycopg2://u:p@db/baton"
+
+
 def test_a_named_driver_stays(tmp_path: Path) -> None:
     url = "postgresql+psycopg://db/ledger"
     assert read(BATON_LEDGER_URL=url).ledger_url == url

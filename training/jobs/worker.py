@@ -149,7 +149,7 @@ class Worker:
             if now >= self._look_at:
                 self._look_at = now + POLL_SECONDS
                 self._look(now)
-            self._is_away = False
+                self._is_away = False
         except Unreachable as error:
             if not self._is_away:
                 _log.warning("%s; trying again", error)
