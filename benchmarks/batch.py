@@ -103,7 +103,13 @@ def forecast(given: argparse.Namespace, scratch: Path) -> Measured:
             scored(fresh, partition, scratch / f"answer-{number}.parquet")
             found.append(len(models) / (time.process_time() - begun))
     rows = [
-        Row.of("series a CPU second, first partition of a process", cold, unit="", goal=2000, at_least=True),
+        Row.of(
+            "series a CPU second, first partition of a process",
+            cold,
+            unit="",
+            goal=2000,
+            at_least=True,
+        ),
         Row.of("series a CPU second, later partitions", warm, unit="", goal=2000, at_least=True),
     ]
     notes = [
