@@ -108,6 +108,8 @@ def test_a_fleet_is_interrupted_and_gone_on_with(
     assert {run.data.tags["mlflow.parentRunId"] for run in trained(client, parent)} == {parent}
     lines = summary(embedded, parent)
     assert {line["series"] for line in lines} == set(NAMES)
+    [broken] = [line for line in lines if line["series"] == "broken"]
+    assert broken["tries"] == "1", "the same data would be as broken again"
     assert all(line["metric"] and line["ratio"] for line in lines if line["series"] != "broken")
 
 

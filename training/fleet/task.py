@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -69,14 +69,17 @@ class Outcome:
         return cls(**data)
 
 
-def train(task: Task) -> Outcome:
-    """Train one series; a fault that may pass is tried again, as often as the task says."""
+def train(task: Task, *, run: Callable[..., Trained] = pipeline.run) -> Outcome:
+    """Train one series; a fault that may pass is tried again, as often as the task says.
+
+    `run` is the pipeline.
+    """
     began = time.monotonic()
     model = task.plan.model_of(task.series)
     reason = ""
     for attempt in range(1, task.tries + 1):
         try:
-            return _trained(task, attempt, began)
+            return _trained(task, attempt, began, run)
         except (UsageError, DataInvalid) as error:  # the same would come again
             reason = _told(error)
             break
@@ -91,11 +94,11 @@ def train(task: Task) -> Outcome:
     )
 
 
-def _trained(task: Task, attempt: int, began: float) -> Outcome:
+def _trained(task: Task, attempt: int, began: float, run: Callable[..., Trained]) -> Outcome:
     """Run the pipeline, and say on its run what came of it, for whoever goes on with the fleet."""
     plan = task.plan.of_series(task.series, task.file, task.settings)
     tags = {PARENT: task.parent, SERIES: task.series, "baton.fleet_try": str(attempt)}
-    done = pipeline.run(plan, task.settings, tags=tags)
+    done = run(plan, task.settings, tags=tags)
     metric, ratio = _judged(task.plan, done)
     outcome = Outcome(
         series=task.series,
