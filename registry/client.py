@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from registry.bundle import refuse_links
+from registry.database_urls import without_password
 from registry.errors import BundleInvalid, StepFailed, UnknownName, Unreachable
 from registry.first_contact import connect_once
 from registry.ledger import Snapshot
@@ -296,12 +297,6 @@ def reaching(uri: str, *, missing: tuple[str, str] | None = None) -> Iterator[No
         if code == _GONE and missing:
             raise UnknownName(*missing, ()) from error
         words = str(getattr(error, "message", error)).strip().partition("\n")[0]
-        text = f"MLflow {_without_password(uri)}: {words.rpartition('(Caused by ')[2]}"
+        text = f"MLflow {without_password(uri)}: {words.rpartition('(Caused by ')[2]}"
         answered = isinstance(error, RestException) or code not in {None, *_NO_ANSWER}
         raise (StepFailed if answered else Unreachable)(text) from error
-
-
-def _without_password(uri: str) -> str:
-    """`uri` with what stands between the scheme and the host hidden."""
-    scheme, found, rest = uri.partition("://")
-    return f"{scheme}://…@{rest.rpartition('@')[2]}" if found and "@" in rest else uri

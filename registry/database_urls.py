@@ -1,4 +1,4 @@
-"""What the URLs of databases are made into: a driver that is installed, a store that has stages."""
+"""What the URLs of databases are made into: with a driver that is installed, as they are shown."""
 
 from __future__ import annotations
 
@@ -33,3 +33,9 @@ def beside(registry: str) -> str:
             "URL of the ledger's own database, as postgresql://user@host/baton"
         )
     return f"sqlite:///{Path(registry.removeprefix('sqlite:///')).with_name('ledger.db')}"
+
+
+def without_password(uri: str) -> str:
+    """`uri` with what stands between the scheme and the host hidden."""
+    scheme, found, rest = uri.partition("://")
+    return f"{scheme}://…@{rest.rpartition('@')[2]}" if found and "@" in rest else uri

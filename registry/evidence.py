@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from registry.bundle import RUNNER, Bundle, Manifest
+from registry.candidate import Conversion, Current
 from registry.client import RegistryClient
 from registry.errors import BundleInvalid, NotPackaged, Underway, UnknownName
-from registry.gates import Conversion, Current
 from registry.ledger import Entry
 from registry.model_version import ModelVersion
 from registry.packager import FLAVOURS, PACKAGE_TAG, Package, Packager

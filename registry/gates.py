@@ -9,17 +9,13 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
 from registry import params
-from registry.bundle import Bundle
-from registry.evaluation import Evaluation
-from registry.params import Param
+from registry.candidate import Candidate, Current
 from registry.policy import MetricRule, Policy
-from registry.signature import Signature
-from registry.trial import TrialReport
 
 _SECONDS_A_DAY = 86_400
 # Bundled data is as old as the release it came with.
@@ -43,54 +39,6 @@ class GateResult:
     status: Status
     expected: str
     got: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Conversion:
-    """What came of converting a version that is code; `said` is shown to people."""
-
-    ok: bool
-    said: str
-
-
-@dataclass(frozen=True, kw_only=True)
-class Candidate:
-    """Evidence about the version that wants to be Production.
-
-    `metrics` are the evaluation's or, for a version from elsewhere, its run's; `now_ms` is when it
-    is judged; `problem` is set when its files could not even be understood, `conversion` when they
-    are code that was to be converted.
-    """
-
-    digest: str
-    trial: TrialReport
-    now_ms: int
-    bundle: Bundle | None = None
-    problem: str = ""
-    metrics: Mapping[str, float] = field(default_factory=dict)
-    conversion: Conversion | None = None
-
-    @property
-    def evaluation(self) -> Evaluation | None:
-        """What its training measured."""
-        return self.bundle.evaluation if self.bundle else None
-
-    @property
-    def signature(self) -> Signature | None:
-        """What it takes: its own word, else what the trial read from its graph."""
-        return (self.bundle.signature if self.bundle else None) or self.trial.signature
-
-
-@dataclass(frozen=True, kw_only=True)
-class Current:
-    """Evidence about the version that is Production now."""
-
-    version: int
-    digest: str
-    signature: Signature | None = None
-    params: Sequence[Param] = ()
-    labels: Sequence[str] = ()
-    evaluation: Evaluation | None = None
 
 
 Gate = Callable[[Candidate, Current | None, Policy], Iterator[GateResult]]

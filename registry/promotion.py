@@ -15,10 +15,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from registry.candidate import Candidate
 from registry.client import RegistryClient
 from registry.errors import ForeignLedger, GatesRefused, Refused
 from registry.evidence import Examiner
-from registry.gates import Candidate, judge
+from registry.gates import judge
 from registry.ledger import Door, Draft, Entry, EntryKind, Ledger, Route
 from registry.model_version import ModelVersion, Stage
 from registry.packager import Packager

@@ -9,8 +9,9 @@ from typing import Any
 import pytest
 
 from registry.bundle import Bundle, Golden
+from registry.candidate import Candidate, Conversion, Current
 from registry.evaluation import Comparison, Evaluation
-from registry.gates import GATES, Candidate, Conversion, Current, Status, judge
+from registry.gates import GATES, Status, judge
 from registry.params import Param
 from registry.policy import MetricRule, Policy
 from registry.signature import Column, Signature
