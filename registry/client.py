@@ -146,9 +146,8 @@ class MlflowRegistry:
     def source(self, version: ModelVersion) -> str:
         """See `RegistryClient.source`."""
         with reaching(self._tracking_uri):
-            return str(
-                self._client.get_model_version_download_uri(version.name, str(version.version))
-            )
+            found = self._client.get_model_version_download_uri(version.name, str(version.version))
+            return str(found)
 
     def download(self, version: ModelVersion, into: Path) -> None:
         """See `RegistryClient.download`."""
@@ -186,11 +185,9 @@ class MlflowRegistry:
     def set_stage(self, version: ModelVersion, stage: Stage, *, archive_others: bool) -> None:
         """See `RegistryClient.set_stage`."""
         with reaching(self._tracking_uri, missing=("version", str(version))):
+            name, number = version.name, str(version.version)
             self._client.transition_model_version_stage(
-                version.name,
-                str(version.version),
-                stage.value,
-                archive_existing_versions=archive_others,
+                name, number, stage.value, archive_existing_versions=archive_others
             )
 
     def set_alias(self, name: str, version: int | None) -> None:

@@ -43,9 +43,14 @@ def served(
     folder = tmp_path_factory.mktemp("served")
     # The trainings are tiny: how good they are is not what is tested here.
     (folder / "gates.toml").write_text("", encoding="utf-8")
-    [home] = {version.settings.home for version in versions.values()}
-    environ = {"BATON_GATES": str(folder / "gates.toml"), "BATON_WORKERS": "1"}
-    node = Node(home, environ=environ)
+    [settings] = {version.settings for version in versions.values()}
+    environ = {
+        "BATON_GATES": str(folder / "gates.toml"),
+        "BATON_WORKERS": "1",
+        "MLFLOW_TRACKING_URI": settings.tracking_uri,  # MLflow sets it to the store used last
+        "MLFLOW_REGISTRY_URI": settings.registry_uri,
+    }
+    node = Node(settings.home, environ=environ)
     for version in versions.values():
         trained = version.trained
         node.run("registry", "promote", trained.model, str(trained.version))
