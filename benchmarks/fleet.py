@@ -27,9 +27,9 @@ from benchmarks.watched import Watched, watch
 
 _PARAMS = ("--param=backtest_folds=2", "--param=history_rows=360")
 _SHARES = (
-    "on a machine that others use too, the scheduler may share by session: two workers of a command "
-    "are one, nodes of a cluster one each; where the processors that were had are not about as many "
-    "as the workers, a ratio of times says nothing"
+    "on a machine that others use too, the scheduler may share by session: two workers of a "
+    "command are one, nodes of a cluster one each; where the processors that were had are not "
+    "about as many as the workers, a ratio of times says nothing"
 )
 _PACKAGES = ("prophet", "mlflow", "joblib", "onnxruntime", "pyarrow")
 
