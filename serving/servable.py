@@ -107,7 +107,9 @@ class Servable:
         Raises BundleInvalid for a model that does not take columns of a table.
         """
         if not isinstance(self._kind, kinds.Tabular) or not self._kind.signature.columns:
-            raise BundleInvalid(f"expected a model of tables, got one of kind {self.kind}")
+            raise BundleInvalid(
+                f"expected a model of tables, got one of kind {self.kind} that names no columns"
+            )
         return self._kind.table(columns)
 
     def tensors(self, answer: Mapping[str, Any]) -> Mapping[str, Any]:
