@@ -91,13 +91,13 @@ JOBS: tuple[Job, ...] = (
         "airflow",
         "the DAGs of iris and petr4 in a real Airflow: a task a step, one run; a failed step again",
         "pytest -q --durations=0 tests/integration/test_airflow.py",
-        {"BATON_TEST_AIRFLOW": "all"},
+        {"BATON_TEST_AIRFLOW": "all", "CI": "true"},
     ),
     Job(
         "ray",
         "a fleet and a scoring over a real Ray cluster of two nodes on this machine",
         "pytest -q --durations=0 tests/integration/test_ray.py",
-        {"BATON_TEST_RAY": "1"},
+        {"CI": "true"},
     ),
     Job(
         "fleet",

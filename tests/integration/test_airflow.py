@@ -1,7 +1,7 @@
 """The DAGs in a real Airflow: each step a task of its own, all of them one MLflow run.
 
-Airflow has an environment of its own. `BATON_TEST_AIRFLOW=all` (`make nightly`) runs every DAG and
-wants that environment; otherwise the smaller one runs where the environment is there.
+Airflow has an environment of its own. `BATON_TEST_AIRFLOW=all` (`make nightly`) runs every DAG,
+otherwise the smaller one runs.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ import pytest
 from registry.settings import Settings
 from tests.contract.mlflow_store import embedded
 from tests.contract.trainings import TINY
+from tests.missing import ServiceMissing
 from training.steps import STEPS
 from training.tracking import Tracking
 from training.workloads import get
@@ -94,10 +95,9 @@ class Airflow:
 
 @pytest.fixture
 def airflow(tmp_path: Path) -> Airflow:
-    """A new one; where its environment is not built, skipped."""
+    """A new one."""
     if not AIRFLOW.exists():
-        why = "Airflow is not installed: make setup GROUP=airflow"
-        pytest.fail(why, pytrace=False) if EVERY_DAG else pytest.skip(why)
+        ServiceMissing("Airflow is not installed: make setup GROUP=airflow").skip_or_fail()
     made = Airflow(tmp_path / "airflow", embedded(tmp_path / "var"))
     made.home.mkdir()
     made.call("db", "migrate")

@@ -1,4 +1,4 @@
-"""A fleet and a scoring over a real Ray cluster of two nodes on this machine: `make nightly`."""
+"""A fleet and a scoring over a real Ray cluster of two nodes on this machine."""
 
 from __future__ import annotations
 
@@ -19,6 +19,7 @@ from benchmarks import generated
 from benchmarks.ray_cluster import BIN, cluster
 from registry.settings import Settings
 from registry.sql_ledger import SqlLedger
+from tests.missing import ServiceMissing
 from tests.servingfakes import batches, models
 from tests.servingfakes.versions import append, folder, mlmodel, route
 from training.tracking import Tracking
@@ -45,17 +46,12 @@ with RayCrew.joined(where, Settings.read(), size=None) as crew:
     print({"working_dir_files" in file for _, file, _ in told}, {threads for _, _, threads in told})
 """
 
-pytestmark = pytest.mark.skipif(
-    not os.environ.get("BATON_TEST_RAY"),
-    reason="a real Ray cluster is only for `make nightly` (BATON_TEST_RAY=1)",
-)
-
 
 @pytest.fixture(scope="module")
 def address() -> Iterator[str]:
     """Two nodes of one processor each."""
     if not (BIN / "ray").exists():
-        pytest.fail(f"BATON_TEST_RAY is set, and {BIN} is not there: make setup GROUP=ray")
+        ServiceMissing("Ray is not installed: make setup GROUP=ray").skip_or_fail()
     with cluster(2) as address:
         yield address
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import atexit
+import shutil
 import socket
 import tempfile
 import threading
@@ -52,5 +54,7 @@ def misbehaving(converse: Callable[[socket.socket], Any]) -> Path:
 
 
 def _short() -> Path:
-    """A path that fits a socket's address, below the test's own temporary folder or not."""
-    return Path(tempfile.mkdtemp(prefix="baton-")) / "r.sock"
+    """A path that fits a socket's address, as pytest's temporary folders may not."""
+    folder = tempfile.mkdtemp(prefix="baton-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return Path(folder) / "r.sock"
