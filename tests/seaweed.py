@@ -29,7 +29,7 @@ from tests.missing import ServiceMissing
 
 BUCKET = "mlflow"
 READER = {"AWS_ACCESS_KEY_ID": "reader", "AWS_SECRET_ACCESS_KEY": "reader-secret"}
-_WRITER = {"AWS_ACCESS_KEY_ID": "writer", "AWS_SECRET_ACCESS_KEY": "writer-secret"}
+WRITER = {"AWS_ACCESS_KEY_ID": "writer", "AWS_SECRET_ACCESS_KEY": "writer-secret"}
 _PATIENCE_SECONDS = 30
 _GRPC = 10_000  # weed listens there too, above each of its ports
 
@@ -41,6 +41,7 @@ class Seaweed:
     process: subprocess.Popen[bytes]
     root: Path
     endpoint: str
+    command: list[str]
 
     @classmethod
     def start(cls) -> Seaweed:
@@ -68,16 +69,24 @@ class Seaweed:
             "bucket": BUCKET,
         }
         command = [weed, "-logtostderr=true", "mini", *(f"-{k}={v}" for k, v in flags.items())]
-        environ = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")}
-        with root.joinpath("log").open("wb") as log:
-            process = subprocess.Popen(command, cwd=root, stdout=log, stderr=log, env=environ)
-        server = cls(process, root, f"http://127.0.0.1:{s3}")
+        endpoint = f"http://127.0.0.1:{s3}"
+        server = cls(_spawn(command, root), root, endpoint, command)
         server._wait()
         return server
 
+    def kill(self) -> None:
+        """End it at once, as a power cut would; its data stays."""
+        self.process.kill()
+        self.process.wait(timeout=_PATIENCE_SECONDS)
+
+    def restart(self) -> None:
+        """Start it again on the same data and ports."""
+        self.process = _spawn(self.command, self.root)
+        self._wait()
+
     def put(self, key: str, body: bytes) -> None:
         """Store an object, as MLflow would."""
-        self.client(_WRITER).put_object(Bucket=BUCKET, Key=key, Body=body)
+        self.client(WRITER).put_object(Bucket=BUCKET, Key=key, Body=body)
 
     def client(self, identity: Mapping[str, str]) -> Any:
         """boto3's client of one identity."""
@@ -92,8 +101,7 @@ class Seaweed:
 
     def stop(self) -> None:
         """End the server, whatever it is doing."""
-        self.process.kill()
-        self.process.wait(timeout=_PATIENCE_SECONDS)
+        self.kill()
         shutil.rmtree(self.root, ignore_errors=True)
 
     def _wait(self) -> None:
@@ -111,8 +119,14 @@ class Seaweed:
         pytest.fail(f"weed is installed and does not start: {words}", pytrace=False)
 
 
+def _spawn(command: list[str], root: Path) -> subprocess.Popen[bytes]:
+    environ = {k: v for k, v in os.environ.items() if not k.startswith("AWS_")}
+    with root.joinpath("log").open("ab") as log:
+        return subprocess.Popen(command, cwd=root, stdout=log, stderr=log, env=environ)
+
+
 def _identities() -> list[dict[str, Any]]:
-    actions = ((_WRITER, ["Read", "Write", "List"]), (READER, [f"Read:{BUCKET}"]))
+    actions = ((WRITER, ["Read", "Write", "List"]), (READER, [f"Read:{BUCKET}"]))
     return [
         {
             "name": keys["AWS_ACCESS_KEY_ID"],
