@@ -36,8 +36,12 @@ def pytest_terminal_summary(
 
 @pytest.fixture(scope="module", autouse=True)
 def _unmoved_mlflow() -> Iterator[None]:
-    """Whatever a module told MLflow ends with it: MLflow writes its URIs into the environment."""
-    before = dict(os.environ)
+    """Whatever a module told MLflow ends with it: MLflow writes its URIs into the environment.
+
+    What a fixture of the session told it before the module began ends too.
+    """
+    uris = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
+    before = {name: value for name, value in os.environ.items() if name not in uris}
     yield
     if mlflow := sys.modules.get("mlflow"):
         mlflow.set_tracking_uri(None)
