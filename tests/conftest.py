@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +18,12 @@ from tests.postgres import Postgres
 from tests.seaweed import Seaweed
 
 _SAID = pytest.StashKey[list[str]]()
+
+
+def pytest_configure() -> None:
+    """Ctrl-C counts, for what tests start too: a shell's background jobs are born deaf to it."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
