@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +18,12 @@ from tests.postgres import Postgres
 from tests.seaweed import Seaweed
 
 _SAID = pytest.StashKey[list[str]]()
+
+
+def pytest_configure() -> None:
+    """Ctrl-C counts, for what tests start too: a shell's background jobs are born deaf to it."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture
@@ -36,8 +43,12 @@ def pytest_terminal_summary(
 
 @pytest.fixture(scope="module", autouse=True)
 def _unmoved_mlflow() -> Iterator[None]:
-    """Whatever a module told MLflow ends with it: MLflow writes its URIs into the environment."""
-    before = dict(os.environ)
+    """Whatever a module told MLflow ends with it: MLflow writes its URIs into the environment.
+
+    What a fixture of the session told it before the module began ends too.
+    """
+    uris = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
+    before = {name: value for name, value in os.environ.items() if name not in uris}
     yield
     if mlflow := sys.modules.get("mlflow"):
         mlflow.set_tracking_uri(None)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import uuid
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -34,8 +35,8 @@ def left(iris: Setting, job: str, status: str) -> None:
     iris.client.update_run(iris.trained.run_id, status=status)
 
 
-def status(iris: Setting, run_id: str) -> str:
-    return str(iris.client.get_run(run_id).info.status)
+def status(settings: Settings, run_id: str) -> str:
+    return str(Tracking(settings).client.get_run(run_id).info.status)
 
 
 @pytest.mark.parametrize("state", ["RUNNING", "KILLED"])
@@ -53,26 +54,26 @@ def test_a_version_that_was_registered_before_the_worker_died_is_the_jobs(
     [told] = WorkerEnd(here).heard()
     assert told["run_id"] == iris.trained.run_id
     assert told["metrics"]["accuracy"] == iris.trained.metrics["accuracy"]
-    assert status(iris, iris.trained.run_id) == "FINISHED"
+    assert status(iris.settings, iris.trained.run_id) == "FINISHED"
     assert len(iris.client.search_model_versions("name='iris'")) == 1
     here.close(), there.close()
 
 
-def test_a_run_without_a_version_is_ended_and_no_more(iris: Setting) -> None:
+def test_a_run_without_a_version_is_ended_and_no_more(tmp_path: Path) -> None:
     job = str(uuid.uuid4())
     tags = {"baton.job_id": job}
-    experiment = iris.trained.experiment
-    tracking = Tracking(iris.settings)
+    settings, experiment = embedded(tmp_path / "var"), "iris"
+    tracking = Tracking(settings)
     left = TrackedRun.start(tracking, experiment, run_name="left", tags=tags)
     failed = TrackedRun.start(tracking, experiment, run_name="failed", tags=tags)
     failed.finish("FAILED")
     other = TrackedRun.start(tracking, experiment, run_name="other", tags={})
-    assert registered(iris.settings, experiment, job) is None
-    states = [status(iris, run.run_id) for run in (left, failed, other)]
+    assert registered(settings, experiment, job) is None
+    states = [status(settings, run.run_id) for run in (left, failed, other)]
     assert states == ["KILLED", "FAILED", "RUNNING"]
-    end_run(iris.settings, other.run_id, "FAILED")
-    end_run(iris.settings, left.run_id, "FAILED")
-    assert [status(iris, run.run_id) for run in (left, other)] == ["KILLED", "FAILED"]
+    end_run(settings, other.run_id, "FAILED")
+    end_run(settings, left.run_id, "FAILED")
+    assert [status(settings, run.run_id) for run in (left, other)] == ["KILLED", "FAILED"]
 
 
 @pytest.fixture(scope="module")
