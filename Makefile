@@ -1,8 +1,10 @@
 # Verbs, one line each; `make` alone lists them. What they do lives in Python.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PY = .venv/bin/python
+COMPOSE ?= docker compose
+STACK = $(COMPOSE) -f docker-compose.prod.yml $(if $(MINIO),-f docker-compose.minio.yml)
 .DEFAULT_GOAL = help
-.PHONY: help setup clients peers lock demo train promote rollback retire status history verify serve worker mlflow test lint format bench bench-front bench-overload bench-swap bench-training bench-fleet nightly clean
+.PHONY: help setup clients peers lock demo train promote rollback retire status history verify serve worker mlflow test test-compose secrets up down logs ps smoke upgrade lint format bench bench-front bench-overload bench-swap bench-training bench-fleet nightly clean
 
 help:  ## list these verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,8 +55,33 @@ mlflow: setup  ## MLflow's own UI on the same registry: PORT=5000
 	@exec $(PY) -m registry mlflow --port $(or $(PORT),5000)
 
 test: setup clients  ## all tests
-	@$(PYTHON) infra/environment.py tensorflow
+	@for group in tensorflow stack; do $(PYTHON) infra/environment.py $$group || exit; done
 	@$(PY) -m pytest $(ARGS)
+
+test-compose: setup  ## the stack in a real Docker engine, started and removed by the test; as root
+	@$(PYTHON) infra/environment.py stack
+	@BATON_TEST_COMPOSE=1 $(PY) -m pytest tests/stack/test_compose.py -s $(ARGS)
+
+secrets:  ## make the stack's secrets that are not there: HOST=baton.example.org; an API key: KEY=shop SCOPES=predict
+	@$(PYTHON) infra/stack_secrets.py --host $(or $(HOST),localhost) $(if $(KEY),--key "$(KEY)" --scopes $(or $(SCOPES),predict))
+
+up:  ## build the images and start the production stack, until all of it is healthy: MINIO=1
+	@$(STACK) up --build --detach --wait
+
+down:  ## stop the stack; its volumes stay
+	@$(STACK) down
+
+logs:  ## follow the stack's logs: SERVICE=
+	@$(STACK) logs --follow --tail 100 $(SERVICE)
+
+ps:  ## what of the stack runs, and how it is
+	@$(STACK) ps --all
+
+smoke:  ## look at a running stack as clients see it; changes nothing: ARGS="--host baton.example.org"
+	@$(PYTHON) infra/smoke.py $(ARGS)
+
+upgrade:  ## a running stack to the images of this checkout, one node after the other
+	@$(PYTHON) infra/upgrade.py $(STACK)
 
 lint: setup  ## style, types, layers: what CI checks
 	@$(PY) -m ruff check && $(PY) -m ruff format --check && $(PY) -m mypy && $(dir $(PY))lint-imports

@@ -12,8 +12,8 @@ import tempfile
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-GROUPS = ("serving", "node", "training", "tensorflow", "ray", "dev")
-APART = ("airflow", "clients", "peers", "peers-models", "peers-frameworks")
+GROUPS = ("serving", "watcher", "node", "mlflow", "training", "tensorflow", "ray", "dev")
+APART = ("airflow", "clients", "peers", "peers-models", "peers-frameworks", "stack")
 
 
 def main() -> None:

@@ -175,6 +175,12 @@ class Settings:
         "Where `s3://` artifacts are. Default: boto3's own.",
         env="MLFLOW_S3_ENDPOINT_URL",
     )
+    artifacts: str = setting(
+        "",
+        "URL",
+        "Where an MLflow server keeps what it serves as `mlflow-artifacts:/`, as s3://bucket/path: "
+        "nodes then read it there, and need no MLflow.",
+    )
     experiment_name: str = setting(
         "",
         "name",
@@ -210,6 +216,10 @@ class Settings:
             )
         if self.lane not in ("on", "off"):
             raise SettingsError(f"BATON_LANE: expected on or off, got {self.lane!r}")
+        if self.artifacts and not self.artifacts.startswith("s3://"):
+            raise SettingsError(
+                f"BATON_ARTIFACTS: expected s3://bucket or s3://bucket/path, got {self.artifacts!r}"
+            )
         home = self.home.expanduser().resolve()
         tracking = database_urls.store(self.tracking_uri or f"sqlite:///{home / 'mlflow.db'}")
         registry = database_urls.store(self.registry_uri or tracking)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import fcntl
+import importlib.util
 import ipaddress
 import logging
 import os
@@ -106,6 +107,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         host = _address(settings.bind)
         _access(settings, host)
         _models(settings)
+        _libraries(settings)
         lock = _only_node(settings)
     except BatonError as error:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
@@ -205,6 +207,25 @@ def _models(settings: Settings) -> None:
     for name in (settings.bundle, settings.fallback_dir):
         if name and not Path(name).is_dir():
             raise SettingsError(f"{name}: expected the directory of a version, there is none")
+
+
+def _libraries(settings: Settings) -> None:
+    """Refuse what needs MLflow where it is not installed, as in the image of serving."""
+    if importlib.util.find_spec("mlflow") is not None:
+        return
+    from registry.selector import Selector  # noqa: PLC0415 - as above
+
+    needs = {
+        "BATON_LEDGER_URL": "" if settings.bundle or not settings.is_embedded else "an embedded one",
+        "BATON_ENGINES": "runner" if "runner" in settings.engines else "",
+        "BATON_MODELS": next((s for s in settings.models if Selector.parse(s).is_pinned), ""),
+    }
+    for name, value in needs.items():
+        if value:
+            raise SettingsError(
+                f"{name}: {value} needs MLflow, which is not installed here; use the image of the "
+                "registrar, or make setup GROUP=node"
+            )
 
 
 def _only_node(settings: Settings) -> IO[str]:

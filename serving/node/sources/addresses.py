@@ -16,10 +16,11 @@ from serving.node.sources.source import Source
 
 @dataclass(frozen=True)
 class Addresses:
-    """What an address does not say itself: the MLflow server, the S3 endpoint."""
+    """What an address does not say itself: the MLflow server, its store, the S3 endpoint."""
 
     server: Server = Server("")
     s3_endpoint: str = ""
+    behind: str = ""  # where the server keeps its artifacts, if a node may read there itself
 
     @classmethod
     def of(cls, settings: Settings) -> Addresses:
@@ -27,7 +28,7 @@ class Addresses:
         server = Server(
             settings.tracking_uri, settings.tracking_username, settings.tracking_password
         )
-        return cls(server, settings.s3_endpoint)
+        return cls(server, settings.s3_endpoint, settings.artifacts)
 
     def open(self, source: str) -> Source:
         """The store at `source`; BundleInvalid if nodes cannot fetch from its kind."""
@@ -39,6 +40,9 @@ class Addresses:
         if scheme == "s3":  # a key may hold what means something in other addresses
             bucket, _, prefix = source.removeprefix("s3://").partition("/")
             return S3(bucket, prefix.strip("/"), endpoint=self.s3_endpoint)
+        if scheme == "mlflow-artifacts" and self.behind and not urlsplit(source).netloc:
+            path = unquote(urlsplit(source).path)
+            return self.open(f"{self.behind.rstrip('/')}/{path.strip('/')}")
         if scheme == "mlflow-artifacts":
             return Proxy(source, self.server)
         raise BundleInvalid(
