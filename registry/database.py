@@ -40,7 +40,7 @@ _MIGRATE = "run `python -m registry migrate` as the role that owns its tables"
 
 @dataclass(frozen=True)
 class Migrated:
-    """What `Kept.migrate` did: the schema before (None: there was none) and now, who was granted."""
+    """What was done to a schema: its number before (None: there was none) and now, who was granted."""
 
     before: int | None
     now: int
@@ -49,7 +49,7 @@ class Migrated:
 
 @dataclass(frozen=True)
 class Kept:
-    """What a database is for: a noun for messages, the variable that has its address, its tables."""
+    """What a database is for: a noun for messages, the variable with its address, its tables."""
 
     noun: str
     variable: str

@@ -15,6 +15,7 @@ import sqlalchemy as sa
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
+from registry import ledger_tables as tables
 from registry.database import Kept, Migrated
 from registry.errors import BatonError, SettingsError
 from registry.grants import grants_file
@@ -54,7 +55,9 @@ def differences(url: str, kept: Kept) -> list[object]:
 
 def stamp(url: str) -> tuple[int, int]:
     with connected(url) as connection:
-        row = connection.exec_driver_sql("SELECT schema_version, compatible_since FROM baton_ledger")
+        row = connection.exec_driver_sql(
+            "SELECT schema_version, compatible_since FROM baton_ledger"
+        )
         version, since = row.one()
         return version, since
 
@@ -167,8 +170,11 @@ NEXT = (
 
 
 def migrated_by_the_next_release(url: str, *, since: int) -> None:
-    newer = f"UPDATE baton_ledger SET schema_version = {LEDGER.schema.newest + 1}, "
-    execute(url, *NEXT, f"{newer} compatible_since = {since}")
+    execute(url, *NEXT)
+    with connected(url) as connection:
+        number = LEDGER.schema.newest + 1
+        stamped = sa.update(tables.ledger).values(schema_version=number, compatible_since=since)
+        connection.execute(stamped)
 
 
 def test_code_one_release_older_goes_on_with_newer_tables(url: str) -> None:

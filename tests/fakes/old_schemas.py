@@ -41,7 +41,8 @@ CREATE INDEX baton_jobs_of_owner ON baton_jobs (owner, n);
 INSERT INTO baton_jobs_schema VALUES (1);
 INSERT INTO baton_jobs (id, kind, owner, digest, body, request, state, attempt, losses, beats,
     cancelling, progress, metrics, log, made_ms)
-    VALUES ('kept', 'train', 'ada', 'd', '{{}}', '{{}}', 'queued', 0, 0, 0, FALSE, 0, '{{}}', '[]', 5);
+    VALUES ('kept', 'train', 'ada', 'd', '{{}}', '{{}}', 'queued', 0, 0, 0, FALSE, 0, '{{}}', '[]',
+        5);
 """
 
 

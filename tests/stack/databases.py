@@ -73,14 +73,14 @@ class Databases:
             made.write(name, made.address(role, database))
         return made
 
-    def address(self, role: str, database: str = "baton", password: str | None = None) -> str:
+    def address(self, role: str, database: str = "baton", word: str | None = None) -> str:
         """As it stands in a secret."""
-        word = quote(PASSWORDS.get(role, "") if password is None else password, safe="")
-        return f"postgresql://{role}:{word}@127.0.0.1:{self.server.port}/{database}"
+        quoted = quote(PASSWORDS[role] if word is None else word, safe="")
+        return f"postgresql://{role}:{quoted}@127.0.0.1:{self.server.port}/{database}"
 
-    def url(self, role: str, database: str = "baton", password: str | None = None) -> str:
+    def url(self, role: str, database: str = "baton", word: str | None = None) -> str:
         """As Baton's processes read it."""
-        given = self.address(role, database, password)
+        given = self.address(role, database, word)
         return Settings(ledger_url=given).resolved().ledger_url
 
     def write(self, secret: str, text: str) -> None:

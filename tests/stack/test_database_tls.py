@@ -112,8 +112,8 @@ def test_all_that_reaches_the_ledger_does_so_by_tls(encrypted: Encrypted) -> Non
             with closing(psycopg2.connect(encrypted.server._address("postgres"))) as other:
                 cursor = other.cursor()
                 cursor.execute(
-                    "SELECT application_name, ssl FROM pg_stat_ssl JOIN pg_stat_activity USING (pid)"
-                    " WHERE application_name LIKE 'baton%'"
+                    "SELECT application_name, ssl FROM pg_stat_ssl "
+                    "JOIN pg_stat_activity USING (pid) WHERE application_name LIKE 'baton%'"
                 )
                 assert dict(cursor.fetchall()) == {"baton": True, "baton-listener": True}
     finally:

@@ -1,4 +1,7 @@
-"""The roles of the stack on a real PostgreSQL: what each service does works, all else is refused."""
+"""The roles of the stack on a real PostgreSQL: each can do what its service does.
+
+What they may not do is in `test_role_refusals.py`.
+"""
 
 from __future__ import annotations
 
@@ -75,9 +78,7 @@ def secret(databases: Databases, who: str) -> str:
 
 
 @pytest.fixture
-def opened(
-    databases: Databases, shell: Shell
-) -> Iterator[Callable[..., SqlLedger]]:
+def opened(databases: Databases, shell: Shell) -> Iterator[Callable[..., SqlLedger]]:
     """The ledger as a role sees it."""
     ledgers: list[SqlLedger] = []
 
@@ -179,7 +180,7 @@ def test_a_role_of_its_own_binds_a_node_to_its_name_whatever_it_says(
 ) -> None:
     role = '"baton_node_serving-b"'
     databases.execute(f"CREATE ROLE {role} LOGIN IN ROLE baton_node PASSWORD 'b'")
-    own = databases.url("baton_node_serving-b", password="b")
+    own = databases.url("baton_node_serving-b", word="b")
     with closing(SqlLedger(own, application="serving-b")) as ledger:
         ledger.write_status("serving-b", {}, at_ms=1)
         ledger.heads()

@@ -24,7 +24,5 @@ def test_beside_a_ledger_elsewhere_the_registrar_is_a_service_of_its_own(
     tmp_path: Path, registry: str
 ) -> None:
     ledger = "postgresql://baton_node:word@postgres/baton"
-    found = names(
-        BATON_HOME=str(tmp_path), BATON_LEDGER_URL=ledger, MLFLOW_TRACKING_URI=registry
-    )
+    found = names(BATON_HOME=str(tmp_path), BATON_LEDGER_URL=ledger, MLFLOW_TRACKING_URI=registry)
     assert found == ["gunicorn", "watcher"]
