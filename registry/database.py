@@ -40,7 +40,7 @@ _MIGRATE = "run `python -m registry migrate` as the role that owns its tables"
 
 @dataclass(frozen=True)
 class Migrated:
-    """What was done to a schema: its number before (None: there was none) and now, who was granted."""
+    """What was done to a schema: the number before (None: no tables) and now, who was granted."""
 
     before: int | None
     now: int

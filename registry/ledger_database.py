@@ -24,4 +24,5 @@ KEPT: Final = Kept(
         first=lambda: {_c.id: str(uuid.uuid4()), _c.epoch: 1, _c.revision: 0},
     ),
 )
+open_database = KEPT.open
 reaching = KEPT.reaching

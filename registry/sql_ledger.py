@@ -19,7 +19,7 @@ from sqlalchemy import exc
 from registry import ledger_tables as tables
 from registry.chain import Chains
 from registry.ledger import Draft, Entry, Snapshot, Turn
-from registry.ledger_database import KEPT, reaching
+from registry.ledger_database import open_database, reaching
 from registry.ledger_rows import move_head, placed, select_heads, to_entry, to_link, to_row
 
 
@@ -31,7 +31,7 @@ class SqlLedger:
 
         A node's `application` is its own name: PostgreSQL lets it write that row only.
         """
-        self._engine = KEPT.open(url, application=application)
+        self._engine = open_database(url, application=application)
         self._readers = self._engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @cached_property
