@@ -1,6 +1,6 @@
 """Commands about what is in Production: promote, rollback, retire, registrar, mlflow.
 
-Those that only look are in `inspection.py`.
+Those that only look are in `inspection.py`, `migrate` is in `migrating.py`.
 """
 
 from __future__ import annotations
@@ -20,11 +20,13 @@ from registry import bootstrap, log
 from registry.console import err, exits, out, print_json
 from registry.errors import GatesRefused, UnknownName, UsageError
 from registry.fence import fenced
+from registry.heart import Heart
 from registry.inspection import config_command, history_command, status_command, verify_command
 from registry.lease import Lease
 from registry.ledger import Entry
 from registry.listener import Listener
 from registry.manners import mind_manners
+from registry.migrating import migrate_command
 from registry.model_version import Stage
 from registry.nudge import Bell, knock
 from registry.packager import BackgroundPackager
@@ -49,6 +51,7 @@ def main() -> None:
       python -m registry rollback iris
       python -m registry retire iris --reason "replaced by lilies"
       python -m registry status
+      python -m registry migrate                 before a new release serves
     """
     logging.getLogger("mlflow").setLevel(logging.ERROR)
     logging.getLogger("alembic").setLevel(logging.ERROR)
@@ -128,14 +131,18 @@ def retire_command(model: str, reason: str, as_json: bool) -> None:
         out.print(f"{model}: retired as seq {entry.key} ({entry.reason})")
 
 
-for looking in (status_command, history_command, verify_command, config_command):
-    main.add_command(looking)
+for apart in (status_command, history_command, verify_command, config_command, migrate_command):
+    main.add_command(apart)
 
 
 @main.command("registrar")
 @exits
 def registrar_command() -> None:
-    """Run the registrar: project entries onto MLflow, adopt changes made by hand there."""
+    """Run the registrar: project entries onto MLflow, adopt changes made by hand there.
+
+    One of several works, the others wait for its lease. `python -m registry.heart` is its health
+    check; SIGTERM ends it, and gives the lease back, when what it is doing is done.
+    """
     from registry.registrar import Registrar  # noqa: PLC0415 - only this command needs it
 
     die_with_parent()
@@ -147,11 +154,13 @@ def registrar_command() -> None:
     ports = bootstrap.ports(settings)
     packager = BackgroundPackager(ports.packager, lambda: knock(settings.registrar_socket))
     ports = dataclasses.replace(ports, packager=packager)
-    lease = Lease(ports.ledger)
+    heart = Heart(settings.registrar_heart)
+    lease = Lease(ports.ledger, answered=heart.beat)
     registrar = Registrar(fenced(ports, lease), announce=lambda: knock(settings.watcher_socket))
     listener = Listener(settings.ledger_url, lambda: knock(settings.registrar_socket))
     listener.start()
     registrar.run(lease, bell, stop, poll_seconds=settings.poll_seconds)
+    heart.stop()
     listener.close()
     bell.close()
 

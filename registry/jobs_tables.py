@@ -1,6 +1,7 @@
-"""The tables of the queue of jobs. A change here comes with a new SCHEMA_VERSION and a migration.
+"""The tables of the queue of jobs.
 
-They may lie in the ledger's database: no name is used twice.
+A change here comes with a new SCHEMA_VERSION, a step in `migrations/`, and, for a new table, its
+lines in `migrations/jobs_grants.sql`. They may lie in the ledger's database: no name is used twice.
 """
 
 from __future__ import annotations
@@ -11,10 +12,16 @@ import sqlalchemy as sa
 
 from registry.jobs import LIVE
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
+COMPATIBLE_SINCE: Final = 1  # see `ledger_tables.py`
 
 metadata = sa.MetaData()
-schema = sa.Table("baton_jobs_schema", metadata, sa.Column("version", sa.Integer, primary_key=True))
+schema = sa.Table(
+    "baton_jobs_schema",
+    metadata,
+    sa.Column("version", sa.Integer, primary_key=True),
+    sa.Column("compatible_since", sa.Integer, nullable=False, server_default="0"),
+)
 jobs = sa.Table(
     "baton_jobs",
     metadata,

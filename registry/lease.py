@@ -31,10 +31,19 @@ class Lease:
     """One holder's view of the lease. `monotonic` is a clock in seconds that never goes back."""
 
     def __init__(
-        self, ledger: Ledger, *, holder: str = "", monotonic: Callable[[], float] = time.monotonic
+        self,
+        ledger: Ledger,
+        *,
+        holder: str = "",
+        monotonic: Callable[[], float] = time.monotonic,
+        answered: Callable[[], None] = lambda: None,
     ) -> None:
-        """Not held yet; every holder has a name of its own."""
+        """Not held yet; every holder has a name of its own.
+
+        `answered` is called whenever the ledger has said whose the lease is, held or waited for.
+        """
         self.holder = holder or str(uuid.uuid4())
+        self._answered = answered
         self._ledger = ledger
         self._monotonic = monotonic
         self._until = float("-inf")
@@ -45,6 +54,7 @@ class Lease:
         """Take or renew it; False while somebody else holds it."""
         asked = self._monotonic()
         turn = self._ledger.lease(LEASE)
+        self._answered()
         if turn and turn.holder != self.holder:
             self._until = float("-inf")
             if turn != self._seen:

@@ -1,10 +1,17 @@
-"""The tables of the ledger. A change here comes with a new SCHEMA_VERSION and a migration."""
+"""The tables of the ledger.
+
+A change here comes with a new SCHEMA_VERSION, a step in `migrations/`, and, for a new table, its
+lines in `migrations/ledger_grants.sql`.
+"""
 
 from __future__ import annotations
 
 import sqlalchemy as sa
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
+# The oldest SCHEMA_VERSION whose code can go on with these tables, reading and writing: that of the
+# release before, while it is still running somewhere. Docs: databases.md, "Upgrades".
+COMPATIBLE_SINCE = 2
 CHANNEL = "baton"  # where PostgreSQL says that something was appended
 
 metadata = sa.MetaData()
@@ -15,6 +22,7 @@ ledger = sa.Table(
     sa.Column("schema_version", sa.Integer, nullable=False),
     sa.Column("epoch", sa.Integer, nullable=False),
     sa.Column("revision", sa.BigInteger, nullable=False),
+    sa.Column("compatible_since", sa.Integer, nullable=False, server_default="0"),
 )
 entries = sa.Table(
     "baton_entries",

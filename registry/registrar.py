@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
@@ -33,7 +34,7 @@ from registry.nudge import Bell
 from registry.policy import Adoption
 from registry.projection import project, restore
 from registry.promotion import MAX_TAG, REJECTED_TAG, Ports, is_version, promote
-from registry.refusals import refusals_of
+from registry.refusals import Hearing, refusals_of
 from registry.state import ADVICE, seen, state_of
 from registry.withdrawal import rollback
 
@@ -50,9 +51,16 @@ ACTOR = "registrar"
 class Registrar:
     """One pass is `step()`, `run()` repeats it; `announce` is called for every new entry."""
 
-    def __init__(self, ports: Ports, *, announce: Callable[[], None]) -> None:
-        """Nothing happens before `step`."""
+    def __init__(
+        self,
+        ports: Ports,
+        *,
+        announce: Callable[[], None],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Nothing happens before `step`; `monotonic` is in seconds."""
         self._ports = ports
+        self._hearing = Hearing(monotonic)
         self._announce = announce
         self._heads = Heads(ports.ledger)
         self._seen: dict[tuple[str, int], int] = {}
@@ -112,8 +120,10 @@ class Registrar:
     def _heed(self, heads: Iterable[Entry]) -> None:
         """Leave a head that every live node refuses; of one that some refuse, tell."""
         statuses = self._ports.ledger.statuses()
+        self._hearing.listen(statuses)
+        lives = self._hearing.lives(self._ports.now_ms())
         for head in heads:
-            refusals = refusals_of(head, statuses, now_ms=self._ports.now_ms())
+            refusals = refusals_of(head, statuses, lives=lives)
             if not head.route or not refusals.reasons:
                 continue
             if refusals.by_all and head.revision not in self._left:

@@ -278,6 +278,11 @@ class Settings:
         return self.home / "registrar.sock"
 
     @property
+    def registrar_heart(self) -> Path:
+        """What a registrar on this machine writes while it is well."""
+        return self.home / "registrar.heart"
+
+    @property
     def store_dir(self) -> Path:
         """The node store: verified versions, by digest."""
         return self.home / "store"

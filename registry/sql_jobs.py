@@ -15,7 +15,6 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from registry import jobs_tables as tables
-from registry.database import Kept
 from registry.errors import KeyReused, TooManyRequests
 from registry.jobs import (
     MOST_LOSSES,
@@ -31,9 +30,9 @@ from registry.jobs import (
     Pulse,
     Standing,
 )
+from registry.jobs_database import KEPT
 from registry.jobs_rows import seen_values, to_job
 
-KEPT: Final = Kept("queue of jobs", "BATON_JOBS_URL")
 _ONE_AT_A_TIME: Final = 0x6A6F6273  # any constant: the advisory lock of those who count
 _FULL_SECONDS: Final = 10.0
 _jobs, _c = tables.jobs, tables.jobs.c
@@ -47,7 +46,7 @@ class SqlJobs:
 
         `now` is Unix time in seconds.
         """
-        self._engine = KEPT.open(url, _make_tables)
+        self._engine = KEPT.open(url)
         self._readers = self._engine.execution_options(isolation_level="AUTOCOMMIT")
         self._now = now
 
@@ -245,17 +244,6 @@ class SqlJobs:
 
     def _now_ms(self) -> int:
         return int(self._now() * 1000)
-
-
-def _make_tables(connection: sa.Connection) -> None:
-    """Make what is missing; refuse a newer schema."""
-    tables.schema.create(connection, checkfirst=True)
-    found = connection.scalar(sa.select(tables.schema.c.version))
-    if found is not None:
-        KEPT.check_schema(found, tables.SCHEMA_VERSION)
-    tables.metadata.create_all(connection)
-    if found is None:
-        connection.execute(sa.insert(tables.schema).values(version=tables.SCHEMA_VERSION))
 
 
 def _known(connection: sa.Connection, request: JobRequest) -> Job | None:

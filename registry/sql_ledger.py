@@ -26,9 +26,12 @@ from registry.ledger_rows import move_head, placed, select_heads, to_entry, to_l
 class SqlLedger:
     """The `Ledger` port over a SQLAlchemy URL; makes its tables on first use."""
 
-    def __init__(self, url: str) -> None:
-        """Open the database; raises Unreachable, or SettingsError for a URL that is none."""
-        self._engine = open_database(url)
+    def __init__(self, url: str, *, application: str = "baton") -> None:
+        """Open the database; raises Unreachable, or SettingsError for one that cannot be used.
+
+        A node's `application` is its own name: PostgreSQL lets it write that row only.
+        """
+        self._engine = open_database(url, application=application)
         self._readers = self._engine.execution_options(isolation_level="AUTOCOMMIT")
 
     @cached_property

@@ -12,7 +12,7 @@ from registry.console import out
 from registry.errors import BatonError
 from registry.ledger import Entry
 from registry.promotion import Ports
-from registry.refusals import refusals_of
+from registry.refusals import by_clock, refusals_of
 from registry.report import PromotionReport
 from registry.state import ADVICE, seen, state_of
 
@@ -42,7 +42,7 @@ def status_row(ports: Ports, entry: Entry) -> dict[str, Any]:
     except BatonError as error:
         shown, text = None, str(error)
     state = state_of(entry, *(shown or (None, None)))
-    refusals = refusals_of(entry, ports.ledger.statuses(), now_ms=ports.now_ms())
+    refusals = refusals_of(entry, ports.ledger.statuses(), lives=by_clock(ports.now_ms()))
     if shown is not None:
         production = sorted(shown[0].production)
         text = ", ".join(f"v{v}" for v in production) or "nothing in Production"

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-from registry.errors import JobsAway, Overloaded, Unreachable
+from registry.errors import JobsAway, Overloaded, SettingsError, Unreachable
 from registry.jobs import JobQueue
 
 OpenQueue = Callable[[], JobQueue]
@@ -40,7 +40,7 @@ class Desk:
             raise Overloaded(f"{self.at_once} requests wait for the queue of jobs; try again soon")
         try:
             yield self._opened()
-        except Unreachable as error:
+        except (SettingsError, Unreachable) as error:
             _log.warning("%s", error)
             raise JobsAway("the queue of jobs cannot be reached; try again shortly") from error
         finally:

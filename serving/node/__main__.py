@@ -49,7 +49,8 @@ def main() -> None:
     flipper = take_up(settings, page)
     zygote = Zygote(trial.MODULE, _engines(settings), trial.environment())
     zygote.start()
-    ledger = None if settings.bundle else _opened(settings.ledger_url)
+    node = socket.gethostname()
+    ledger = None if settings.bundle else _opened(settings.ledger_url, node)
     follower = _follower(settings, flipper)
     watcher = Watcher(
         outlooks=_outlooks(settings, ledger, follower),
@@ -60,9 +61,7 @@ def main() -> None:
             Fetcher(addresses=Addresses.of(settings).open, seconds=settings.fetch_seconds),
         ),
         # Its own connection: it may wait for a locked ledger while heads are read.
-        status=Status(
-            socket.gethostname(), None if settings.bundle else _opened(settings.ledger_url)
-        ),
+        status=Status(node, None if settings.bundle else _opened(settings.ledger_url, node)),
         keep_versions=settings.keep_versions,
         fallback=Directory(Path(settings.fallback_dir)) if settings.fallback_dir else None,
         wake=partial(knock, settings.watcher_socket),
@@ -125,12 +124,12 @@ def _follower(settings: Settings, flipper: Flipper) -> Follower:
     )
 
 
-def _opened(url: str) -> Callable[[], Ledger]:
+def _opened(url: str, node: str) -> Callable[[], Ledger]:
     """The ledger, opened at the first poll that can: a node starts without it."""
 
     @cache
     def ledger() -> Ledger:
-        return SqlLedger(url)
+        return SqlLedger(url, application=node)
 
     return ledger
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
-from registry.errors import Unreachable
+from registry.errors import SettingsError, Unreachable
 from registry.ledger import Ledger
 from serving import metrics
 from serving.node.aspired import Aspired
@@ -24,7 +24,7 @@ class LedgerHeads:
         """See `Outlook.news`."""
         try:
             heads = self.ledger().heads(since=self._revision)
-        except Unreachable:
+        except (SettingsError, Unreachable):
             metrics.POLL_ERRORS.inc()
             raise
         metrics.LAST_POLL.set_to_current_time()

@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Executor, Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from registry.errors import BatonError
+from registry.errors import BatonError, SettingsError
 from registry.ledger import Ledger
 from serving import metrics
 from serving.assignments import Held
@@ -36,6 +36,7 @@ class Status:
     _changed: bool = True
     _told_at: float = float("-inf")
     _telling: Future[bool] | None = None
+    _complaint: str = ""
 
     def show(self, model: str, held: Held) -> None:
         """Something changed: set the gauges, and tell the ledger soon."""
@@ -63,7 +64,11 @@ class Status:
         try:
             self.ledger().write_status(self.node, {"models": said}, at_ms=self.clock_ms())
         except BatonError as error:
-            _log.debug("the node's status could not be written: %s", error)
+            # A ledger that is away is told of by who reads it.
+            is_new = isinstance(error, SettingsError) and str(error) != self._complaint
+            level = logging.WARNING if is_new else logging.DEBUG
+            _log.log(level, "the node's status could not be written: %s", error)
+            self._complaint = str(error)
             return False
         return True
 

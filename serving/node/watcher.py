@@ -15,7 +15,7 @@ from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from functools import partial
 
-from registry.errors import BatonError, BundleInvalid, LostRace, Unreachable
+from registry.errors import BatonError, BundleInvalid, LostRace, SettingsError, Unreachable
 from serving import metrics
 from serving.assignments import Assignment
 from serving.node.aspired import Aspired, Outlook
@@ -87,7 +87,8 @@ class Watcher:
         for outlook in self.outlooks:
             try:
                 news = outlook.news()
-            except Unreachable as error:
+            except (SettingsError, Unreachable) as error:
+                # An older or newer schema, or a role that may not read, is put right elsewhere.
                 _log.warning("cannot read the ledger, serving goes on: %s", error)
                 self._fall_back(str(error))
                 continue

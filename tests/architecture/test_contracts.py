@@ -16,6 +16,11 @@ PLANTED = {
     "a worker reaches the ledger": ("serving/answer.py", "import registry.sql_ledger"),
     "a worker reaches the queue of jobs": ("serving/jobs.py", "import registry.sql_jobs"),
     "a workload knows its sibling": ("training/workloads/iris.py", "from . import petr4"),
+    "a watcher needs Alembic": ("serving/node/heads.py", "import alembic"),
+    "a ledger cannot be opened without Alembic": (
+        "registry/grants.py",
+        "import registry.migrations",
+    ),
     "serving imports training": ("serving/node/watcher.py", "import training.tracking"),
     "the client needs a library": ("serving/client.py", "import numpy"),
     "the client knows the server": ("serving/client.py", "import serving.strict_json"),

@@ -372,7 +372,7 @@ def test_processes_that_open_a_new_queue_at_once_make_one(open_queue: Open) -> N
 def test_a_queue_of_a_newer_baton_is_refused(queue: SqlJobs, url: str) -> None:
     engine = sa.create_engine(url)
     with engine.begin() as connection:
-        connection.execute(sa.update(tables.schema).values(version=99))
+        connection.execute(sa.update(tables.schema).values(version=99, compatible_since=98))
     engine.dispose()
     with pytest.raises(SettingsError, match="schema 99.*upgrade Baton"):
         SqlJobs(url)

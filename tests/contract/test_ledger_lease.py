@@ -8,9 +8,7 @@ from threading import Barrier
 from typing import Any, cast
 
 import pytest
-import sqlalchemy as sa
 
-from registry import ledger_tables as tables
 from registry.errors import LeaseLost
 from registry.lease import TTL_SECONDS, Lease
 from registry.ledger import Ledger, Turn
@@ -153,25 +151,3 @@ def test_of_many_who_ask_at_once_one_gets_the_lease(open_ledger: Open) -> None:
                 return askers[index].take_lease(name, holder=str(index), after=turn)
 
             assert sum(taken is not None for taken in pool.map(ask, range(len(askers)))) == 1
-
-
-def test_a_ledger_of_schema_1_is_brought_up_with_all_that_is_in_it(url: str) -> None:
-    old = SqlLedger(url)
-    name = old.id
-    old.close()
-    engine = sa.create_engine(url)
-    with engine.begin() as connection:
-        tables.leases.drop(connection)
-        connection.execute(sa.text("CREATE TABLE baton_leases (name TEXT, expires_ms BIGINT)"))
-        connection.execute(sa.update(tables.ledger).values(schema_version=1))
-    engine.dispose()
-    for _ in range(2):
-        new = SqlLedger(url)
-        assert new.id == name
-        new.take_lease("registrar", holder="one", after=new.lease("registrar"))
-        new.close()
-    engine = sa.create_engine(url)
-    with engine.begin() as connection:
-        assert connection.execute(sa.select(tables.ledger)).one().schema_version == 2
-        assert connection.execute(sa.select(tables.leases)).one().turn == 2
-    engine.dispose()

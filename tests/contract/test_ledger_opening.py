@@ -37,7 +37,8 @@ def test_processes_that_open_a_new_ledger_at_once_make_one(url: str) -> None:
 def test_a_ledger_of_a_newer_baton_is_refused(ledger: SqlLedger, url: str) -> None:
     engine = sa.create_engine(url)
     with engine.begin() as connection:
-        connection.execute(sa.update(tables.ledger).values(schema_version=99))
+        newer = sa.update(tables.ledger).values(schema_version=99, compatible_since=98)
+        connection.execute(newer)
     engine.dispose()
     with pytest.raises(SettingsError, match="schema 99.*upgrade Baton"):
         SqlLedger(url)

@@ -92,7 +92,7 @@ class World:
 
     def registrar(self) -> Registrar:
         """A registrar that looked at everything once."""
-        registrar = Registrar(self.ports, announce=self._knock)
+        registrar = Registrar(self.ports, announce=self._knock, monotonic=self.clock.monotonic)
         registrar.step()
         return registrar
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from registry.errors import Unreachable
+from registry.errors import BatonError, Unreachable
 from registry.ledger import Entry, Ledger, Route
 from registry.trial import TrialReport
 from serving.assignments import Assignments, Held
@@ -31,6 +31,7 @@ class FakeLedger:
 
     entries: list[Entry] = field(default_factory=list)
     away: bool = False
+    trouble: type[BatonError] = Unreachable
     polls: int = 0
     told: list[Mapping[str, Any]] = field(default_factory=list)
 
@@ -46,7 +47,7 @@ class FakeLedger:
 
     def _reach(self) -> None:
         if self.away:
-            raise Unreachable("the ledger is away on purpose")
+            raise self.trouble("the ledger is away on purpose")
 
 
 @dataclass

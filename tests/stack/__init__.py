@@ -1,0 +1,1 @@
+"""The parts of the production stack, as they are run there."""

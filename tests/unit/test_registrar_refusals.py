@@ -75,6 +75,48 @@ def test_only_nodes_that_were_heard_from_lately_are_asked(two: World) -> None:
     assert two.serving() == 1
 
 
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_a_node_that_serves_counts_however_its_clock_goes(two: World, hours: int) -> None:
+    says(two, "a", refused="wrong answer")
+    says(two, "b", age=hours * 3600)
+    registrar = two.registrar()
+    for _ in range(10):
+        two.clock.sleep(5)
+        says(two, "a", refused="wrong answer")
+        says(two, "b", age=hours * 3600)
+        registrar.step()
+    assert two.serving() == 2, "b serves it, and lives"
+    for _ in range(7):
+        two.clock.sleep(5)
+        says(two, "a", refused="wrong answer")
+        registrar.step()
+    assert two.serving() == 1, "b has been silent for longer than 30 s"
+
+
+@pytest.mark.parametrize("hours", [-1, 1])
+def test_a_node_is_heard_however_its_clock_goes_once_it_has_said_something(
+    two: World, hours: int
+) -> None:
+    says(two, "a", refused="wrong answer", age=hours * 3600)
+    registrar = two.registrar()
+    assert two.serving() == 2, "its row may be of yesterday"
+    two.clock.sleep(5)
+    says(two, "a", refused="wrong answer", age=hours * 3600)
+    registrar.step()
+    assert two.serving() == 1
+
+
+def test_a_dead_node_that_serves_keeps_no_head_for_longer_than_it_is_watched(two: World) -> None:
+    says(two, "dead", age=3600)
+    says(two, "a", refused="wrong answer")
+    registrar = two.registrar()
+    assert two.serving() == 2
+    two.clock.sleep(10)
+    says(two, "a", refused="wrong answer")
+    registrar.step()
+    assert two.serving() == 1
+
+
 def test_a_node_with_other_models_is_not_asked(two: World) -> None:
     says(two, "a", refused="wrong answer")
     others = {"petr4": {"version": 1, "seq": "1.1", "refused": ""}}

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from registry.errors import UnknownModel
+from registry.errors import BatonError, SettingsError, UnknownModel, Unreachable
 from tests.servingfakes.watched import WatchedNode
 from tests.servingfakes.workers import FakeLoader, FakeWorker
 
@@ -89,11 +89,14 @@ def test_a_damaged_source_is_refused_with_its_reason(node: WatchedNode) -> None:
     assert node.trial.tried == []
 
 
-def test_serving_goes_on_while_the_ledger_is_away(node: WatchedNode) -> None:
+@pytest.mark.parametrize("trouble", [Unreachable, SettingsError])
+def test_serving_goes_on_while_the_ledger_is_away_or_of_another_schema(
+    node: WatchedNode, trouble: type[BatonError]
+) -> None:
     one, two = node.version(1), node.version(2)
     node.head(one)
     node.step()
-    node.ledger.away = True
+    node.ledger.away, node.ledger.trouble = True, trouble
     node.head(two)
     for node.now in range(86_400):
         if node.now % 3_600 == 0:

@@ -1,0 +1,236 @@
+"""The roles of the stack on a real PostgreSQL: each can do what its service does.
+
+What they may not do is in `test_role_refusals.py`.
+"""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+
+from registry.errors import SettingsError
+from registry.jobs import JobKind, JobRequest, JobState, Outcome, Progress, Standing
+from registry.listener import Listener
+from registry.sql_jobs import SqlJobs
+from registry.sql_ledger import SqlLedger
+from serving.assignments import Held
+from serving.node.heads import LedgerHeads
+from serving.node.status import Status
+from tests.fakes import draft
+from tests.integration.commands import MODEL, Registered, Shell
+from tests.missing import ServiceMissing
+from tests.mlflow_home import MlflowTemplate
+from tests.stack.databases import PASSWORDS, Databases
+
+PATIENCE_SECONDS = 60.0
+
+
+@pytest.fixture(scope="module")
+def databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databases]:
+    """With roles and tables, made as in the stack."""
+    try:
+        made = Databases.start(tmp_path_factory.mktemp("stack") / "secrets")
+    except ServiceMissing as missing:
+        missing.skip_or_fail()
+    done = made.run_roles_sh()
+    assert done.returncode == 0, done.stderr
+    yield made
+    made.server.stop()
+
+
+@pytest.fixture(scope="module")
+def registered(
+    mlflow_template: MlflowTemplate, tmp_path_factory: pytest.TempPathFactory
+) -> Registered:
+    return Registered.make(mlflow_template, tmp_path_factory.mktemp("registered") / "var")
+
+
+@pytest.fixture(scope="module")
+def shell(
+    databases: Databases, registered: Registered, tmp_path_factory: pytest.TempPathFactory
+) -> Shell:
+    """A person or CI with the writer's secret; the tables are there."""
+    made = registered.shell(tmp_path_factory.mktemp("writer") / "var")
+    tracking = {"MLFLOW_TRACKING_URI": made.settings.tracking_uri}
+    owner = {f"BATON_{name}_URL_FILE": secret(databases, "owner") for name in ("LEDGER", "JOBS")}
+    done = made.call("migrate", **tracking, **owner)
+    assert done.code == 0, done.err
+    assert done.out.count("made, schema") == done.out.count("granted to baton_node") == 2
+    assert PASSWORDS["baton_owner"] not in done.out
+    again = made.call("migrate", "--json", **tracking, **owner)
+    assert {part["before"] for part in again.json.values()} == {2, 3}
+    writer = {"BATON_LEDGER_URL_FILE": secret(databases, "writer")}
+    return Shell(made.settings, made.environ | tracking | writer)
+
+
+def secret(databases: Databases, who: str) -> str:
+    return str(databases.secrets / f"ledger_url_{who}")
+
+
+@pytest.fixture
+def opened(databases: Databases, shell: Shell) -> Iterator[Callable[..., SqlLedger]]:
+    """The ledger as a role sees it."""
+    ledgers: list[SqlLedger] = []
+
+    def open_as(role: str, application: str = "baton") -> SqlLedger:
+        ledgers.append(SqlLedger(databases.url(role), application=application))
+        return ledgers[-1]
+
+    yield open_as
+    for ledger in ledgers:
+        ledger.close()
+
+
+def eventually(what: Callable[[], bool]) -> bool:
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        if what():
+            return True
+        time.sleep(0.05)
+    return False
+
+
+def heart(home: Path, environ: dict[str, str]) -> int:
+    """The health check of a registrar's container."""
+    command = [sys.executable, "-m", "registry.heart"]
+    return subprocess.run(command, cwd=home, env=environ, check=False, timeout=60).returncode
+
+
+def test_a_registrar_and_a_promotion_need_no_more_than_the_writer(
+    shell: Shell, opened: Callable[..., SqlLedger]
+) -> None:
+    ledger, home = opened("baton_writer"), shell.settings.home
+    assert heart(home, shell.environ) == 1
+    registrar = shell.start("registrar")
+    try:
+        assert eventually(lambda: ledger.lease("registrar") is not None)
+        assert eventually(lambda: heart(home, shell.environ) == 0)
+        shell.mlflow.transition_model_version_stage(MODEL, "1", "Production")
+        assert eventually(lambda: shell.alias() == 1), "the click is adopted and drawn"
+        done = shell.call("promote", MODEL, "2", "--json")
+        assert (done.code, done.json["entry"]["synced"]) == (0, True), done.err
+        assert shell.call("rollback", MODEL).code == 0
+        assert shell.call("verify").code == 0
+    finally:
+        registrar.send_signal(signal.SIGTERM)
+        assert registrar.wait(timeout=PATIENCE_SECONDS) == 0
+    assert ledger.lease("registrar") is None, "given back"
+    assert heart(home, shell.environ) == 1
+    assert [entry.route.version for entry in ledger.history(MODEL) if entry.route] == [1, 2, 1]
+
+
+def test_a_promotion_with_the_nodes_role_is_refused_by_name(
+    shell: Shell, databases: Databases
+) -> None:
+    done = shell.call("promote", MODEL, "2", BATON_LEDGER_URL_FILE=secret(databases, "node"))
+    assert done.code == 2
+    assert "BATON_LEDGER_URL: its role may not do this" in done.err
+    assert "docs/databases.md" in done.err
+
+
+def test_a_node_needs_no_more_than_its_role(opened: Callable[..., SqlLedger]) -> None:
+    writer, node = opened("baton_writer"), opened("baton_node", "serving-a")
+    entry = writer.append(draft("for-nodes"), expected=None, at_ms=1)
+    heads = LedgerHeads(lambda: node)
+    assert "for-nodes" in [one.model for one in heads.news()]
+    with ThreadPoolExecutor(1) as teller:
+        status = Status("serving-a", lambda: node, teller=teller)
+        for now in (0.0, 10.0, 20.0):
+            status.tell({"for-nodes": Held(0, refused="no memory", refused_key=entry.key)}, now)
+            assert status._telling is not None
+            assert status._telling.result(timeout=PATIENCE_SECONDS)
+    said = opened("baton_writer").statuses()["serving-a"]["models"]["for-nodes"]
+    assert said["refused_seq"] == str(entry.key)
+
+
+def test_a_node_hears_of_entries(databases: Databases, opened: Callable[..., SqlLedger]) -> None:
+    heard = threading.Semaphore(0)
+    listener = Listener(databases.url("baton_node"), heard.release)
+    listener.start()
+    try:
+        assert heard.acquire(timeout=PATIENCE_SECONDS), "it listens"
+        opened("baton_writer").append(draft("heard"), expected=None, at_ms=1)
+        assert heard.acquire(timeout=PATIENCE_SECONDS), "and was told"
+    finally:
+        listener.close()
+
+
+def test_a_node_cannot_write_the_row_of_another_name(opened: Callable[..., SqlLedger]) -> None:
+    one, other = opened("baton_node", "one"), opened("baton_node", "other")
+    one.write_status("one", {"by": "one"}, at_ms=1)
+    for name in ("one", "a-third"):
+        with pytest.raises(SettingsError, match="BATON_LEDGER_URL.*row-level security"):
+            other.write_status(name, {"by": "other"}, at_ms=2)
+    assert one.statuses()["one"] == {"by": "one", "at_ms": 1}
+    assert "a-third" not in one.statuses()
+
+
+def test_a_role_of_its_own_binds_a_node_to_its_name_whatever_it_says(
+    databases: Databases, opened: Callable[..., SqlLedger]
+) -> None:
+    role = '"baton_node_serving-b"'
+    databases.execute(f"CREATE ROLE {role} LOGIN IN ROLE baton_node PASSWORD 'b'")
+    own = databases.url("baton_node_serving-b", word="b")
+    with closing(SqlLedger(own, application="serving-b")) as ledger:
+        ledger.write_status("serving-b", {}, at_ms=1)
+        ledger.heads()
+    opened("baton_node", "serving-c").write_status("serving-c", {}, at_ms=1)
+    with closing(SqlLedger(own, application="serving-c")) as liar:
+        for name in ("serving-c", "serving-d"):
+            with pytest.raises(SettingsError, match="row-level security"):
+                liar.write_status(name, {}, at_ms=2)
+
+
+def test_a_long_name_is_written_too(opened: Callable[..., SqlLedger]) -> None:
+    name = "n" * 64  # the longest host name of Linux; PostgreSQL cuts names after 63
+    opened("baton_node", name).write_status(name, {}, at_ms=1)
+    assert name in opened("baton_writer").statuses()
+
+
+def asked(owner: str) -> JobRequest:
+    return JobRequest(
+        id=str(uuid.uuid4()), kind=JobKind.TRAIN, owner=owner, body={"workload": "iris"}
+    )
+
+
+def test_nodes_ask_for_jobs_and_a_worker_does_them(databases: Databases, shell: Shell) -> None:
+    with (
+        closing(SqlJobs(databases.url("baton_node"))) as node,
+        closing(SqlJobs(databases.url("baton_worker"))) as worker,
+    ):
+        first, _ = node.enqueue(asked("ada"), most_live=5)
+        claim = worker.claim("w", most_running=5)
+        assert claim is not None
+        assert claim.attempt.job == first.id
+        assert worker.beat(claim.attempt, Progress(step="fit")) is Standing.MINE
+        assert worker.give_back(claim.attempt)
+        claim = worker.claim("w", most_running=5)
+        assert claim is not None
+        pulses = worker.look().running
+        assert worker.take_from_silent(first.id, pulses[first.id])
+        claim = worker.claim("w", most_running=5)
+        assert claim is not None
+        done = Outcome(state=JobState.FINISHED, model="iris", version="1")
+        assert worker.finish(claim.attempt, Progress(progress=1.0), done)
+        second, _ = node.enqueue(asked("ada"), most_live=5)
+        node.cancel(second.id)
+        states = [job.state for job in node.newest("ada", most=5)]
+        assert states == [JobState.CANCELLED, JobState.FINISHED]
+
+
+def test_a_job_that_trains_reads_what_it_is_compared_with(
+    opened: Callable[..., SqlLedger],
+) -> None:
+    opened("baton_writer").append(draft("compared"), expected=None, at_ms=1)
+    head = opened("baton_worker").head("compared")
+    assert head is not None
