@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import os
 import sys
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-_INI = Path("/tmp/mlflow-auth.ini")  # noqa: S108 - a tmpfs of this container's own
+_INI = Path(tempfile.gettempdir(), "mlflow-auth.ini")  # in a container a tmpfs of its own
 _USAGE = "expected `migrate` or `serve`"
 
 
@@ -30,7 +31,9 @@ def ini(environ: Mapping[str, str]) -> str:
 def driver(url: str) -> str:
     """Name the driver that is installed: SQLAlchemy takes another for a bare `postgresql://`."""
     scheme, found, rest = url.partition("://")
-    return f"postgresql+psycopg2://{rest}" if found and scheme in {"postgresql", "postgres"} else url
+    return (
+        f"postgresql+psycopg2://{rest}" if found and scheme in {"postgresql", "postgres"} else url
+    )
 
 
 def migrate() -> int:
@@ -45,10 +48,13 @@ def migrate() -> int:
 
 
 def serve() -> int:
-    """Become the server; what else it needs it reads from its own variables."""
+    """Become the server; what else it needs it reads from its own variables.
+
+    It listens on MLFLOW_HOST and MLFLOW_PORT, in a container everywhere on 5000.
+    """
     server = [sys.executable, "-m", "mlflow", "server", "--app-name", "basic-auth"]
-    listen = ["--host", "0.0.0.0", "--port", "5000", "--workers", "1"]  # noqa: S104 - a container
-    os.execv(sys.executable, [*server, *listen])  # noqa: S606 - our own list
+    os.environ.setdefault("MLFLOW_HOST", "0.0.0.0")  # noqa: S104 - a container
+    os.execv(sys.executable, [*server, "--workers", "1"])  # noqa: S606 - our own list
 
 
 def main(arguments: Sequence[str]) -> int:

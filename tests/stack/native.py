@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from benchmarks.node import ROOT, free_port
+from benchmarks.node import GATES, ROOT, free_port
 from registry.process import die_with_parent
 from tests.seaweed import BUCKET, READER, WRITER, Seaweed
 from tests.servingfakes.node import Node
@@ -55,6 +55,7 @@ class Native:
             "BATON_LEDGER_URL": ledger,
             "BATON_JOBS_URL": ledger,
             "BATON_ENVIRONMENT": "production",
+            "BATON_GATES": str(GATES),
             "PYTHONPATH": str(ROOT),
         }
 
@@ -118,7 +119,8 @@ class Native:
             text=True,
             check=False,
         )
-        assert done.returncode == 0, f"{command}: exit {done.returncode}\n{done.stderr[-4000:]}"
+        said = f"{command}: exit {done.returncode}\n{done.stdout}{done.stderr}"
+        assert done.returncode == 0, said[:6000]
         return done.stdout
 
 
@@ -137,7 +139,8 @@ def stack(root: Path) -> Iterator[Native]:
     with contextlib.ExitStack() as ending:
         databases = Databases.start(root / "secrets")
         ending.callback(databases.server.stop)
-        databases.make()
+        made = databases.run_roles_sh()
+        assert made.returncode == 0, made.stderr
         s3 = Seaweed.start()
         ending.callback(lambda: s3.stop())
         mlflow = MlflowServer(
@@ -157,13 +160,11 @@ def stack(root: Path) -> Iterator[Native]:
             ending.callback(node.stop)
         plain = free_port()
         ending.callback(_registrar(root / "registrar", databases, mlflow))
-        made = ending.enter_context(edge(root, _words(root, nodes, mlflow, plain)))
-        yield Native(root, databases, s3, mlflow, nodes, plain, made)
+        door = ending.enter_context(edge(root, _words(root, nodes, mlflow, plain)))
+        yield Native(root, databases, s3, mlflow, nodes, plain, door)
 
 
-def _words(
-    root: Path, nodes: tuple[Node, ...], mlflow: MlflowServer, plain: int
-) -> dict[str, str]:
+def _words(root: Path, nodes: tuple[Node, ...], mlflow: MlflowServer, plain: int) -> dict[str, str]:
     """nginx's, with one listener more: the client that measures speaks no TLS."""
     first, second = (f"127.0.0.1:{node.port}" for node in nodes)
     words = values(
@@ -221,6 +222,7 @@ def _registrar(home: Path, databases: Databases, mlflow: MlflowServer) -> Callab
                 **own,
                 **mlflow.login,
                 "BATON_HOME": str(home),
+                "BATON_GATES": str(GATES),
                 "BATON_LEDGER_URL": ledger,
                 "BATON_JOBS_URL": ledger,
             },

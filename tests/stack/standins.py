@@ -101,7 +101,9 @@ def make(engine: Engine, scratch: Path, say: Callable[[str], None]) -> None:
     say(f"STAND-INS, not the published images: {PYTHON}, {', '.join(_RUNS)}")
     ca = f"ENV PIP_CERT={_CA} SSL_CERT_FILE={_CA}"
     _import(engine, PYTHON, _BASE, ca)
-    _import(engine, "baton-stand-in", _OTHERS, "ENV PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+    _import(
+        engine, "baton-stand-in", _OTHERS, "ENV PATH=/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+    )
     context = scratch / "stand-ins"
     context.mkdir()
     for name, text in (("postgres", _POSTGRES), ("nginx", _NGINX), ("grafana", _GRAFANA)):

@@ -79,7 +79,11 @@ def test_a_command_gets_the_secrets_of_mlflow_and_boto3_and_baton_reads_its_own(
 def test_nothing_starts_on_a_secret_that_is_none_and_the_message_names_it(
     tmp_path: Path, text: str | None, fault: str
 ):
-    path = str(tmp_path / "ledger_url_node") if text is None else put(tmp_path, "ledger_url_node", text)
+    path = (
+        str(tmp_path / "ledger_url_node")
+        if text is None
+        else put(tmp_path, "ledger_url_node", text)
+    )
     done = run("entry.py", *SHOW, BATON_LEDGER_URL_FILE=path)
     assert done.returncode == 2
     assert f"BATON_LEDGER_URL_FILE: {path} " in done.stderr
