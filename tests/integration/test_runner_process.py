@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import signal
 import subprocess
 from collections.abc import Mapping
 from pathlib import Path
@@ -45,7 +46,7 @@ def children(tmp_path: Path, **changed: Any) -> Children:
 def test_a_version_that_cannot_be_loaded_says_why(
     tmp_path: Path, how: dict[str, Any], code: int, reason: str
 ) -> None:
-    made = children(tmp_path, ready_seconds=6)
+    made = children(tmp_path, ready_seconds=6 if code == -signal.SIGALRM else 60)
     digest = store(made.settings.store_dir, scripted(tmp_path / "v", **how))
     process = made.start(digest, 0)
     assert process.wait() == code
