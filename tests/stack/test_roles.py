@@ -146,7 +146,9 @@ def test_a_node_needs_no_more_than_its_role(opened: Callable[..., SqlLedger]) ->
     with ThreadPoolExecutor(1) as teller:
         status = Status("serving-a", lambda: node, teller=teller)
         for now in (0.0, 10.0, 20.0):
-            status.tell({"for-nodes": Held(0, refused="no memory", refused_key=entry.key)}, now)
+            status.tell(
+                {"for-nodes": Held(index=0, refused="no memory", refused_key=entry.key)}, now
+            )
             assert status._telling is not None
             assert status._telling.result(timeout=PATIENCE_SECONDS)
     said = opened("baton_writer").statuses()["serving-a"]["models"]["for-nodes"]
