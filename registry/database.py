@@ -89,8 +89,9 @@ class Kept:
         try:
             yield
         except (exc.OperationalError, exc.InterfaceError) as error:
+            said = " ".join(str(error.orig).split())
             raise Unreachable(
-                f"{self.noun}: {error.orig}; check {self.variable} and that its database runs"
+                f"{self.noun}: {said}; check {self.variable} and that its database runs"
             ) from error
         except exc.ProgrammingError as error:
             if not _is_refused(error):

@@ -15,7 +15,8 @@ CREATE TABLE baton_entries (revision BIGINT NOT NULL PRIMARY KEY, model TEXT NOT
     actor TEXT NOT NULL, door TEXT NOT NULL, reason TEXT NOT NULL, report VARCHAR(36),
     at_ms BIGINT NOT NULL, previous_hash VARCHAR(64) NOT NULL, hash VARCHAR(64) NOT NULL,
     snapshot TEXT, UNIQUE (model, epoch, seq));
-CREATE TABLE baton_heads (model TEXT NOT NULL PRIMARY KEY, revision BIGINT NOT NULL UNIQUE);
+CREATE TABLE baton_heads (model TEXT NOT NULL PRIMARY KEY, revision BIGINT NOT NULL,
+    UNIQUE (revision));
 CREATE TABLE baton_reports (id VARCHAR(36) NOT NULL PRIMARY KEY, body TEXT NOT NULL);
 CREATE TABLE baton_node_status (node TEXT NOT NULL PRIMARY KEY, at_ms BIGINT NOT NULL,
     body TEXT NOT NULL);
@@ -28,14 +29,14 @@ _LEASES = {
     "turn BIGINT NOT NULL); INSERT INTO baton_leases VALUES ('registrar', 'kept', 7);",
 }
 _JOBS_1 = """
-CREATE TABLE baton_jobs_schema (version {serial} PRIMARY KEY);
-CREATE TABLE baton_jobs (n {bigserial} PRIMARY KEY, id VARCHAR(36) NOT NULL UNIQUE,
+CREATE TABLE baton_jobs_schema (version {serial} NOT NULL PRIMARY KEY);
+CREATE TABLE baton_jobs (n {bigserial} NOT NULL PRIMARY KEY, id VARCHAR(36) NOT NULL,
     kind TEXT NOT NULL, owner TEXT NOT NULL, idempotency TEXT, digest VARCHAR(64) NOT NULL,
     body TEXT NOT NULL, request TEXT NOT NULL, state TEXT NOT NULL, attempt INTEGER NOT NULL,
     losses INTEGER NOT NULL, worker TEXT, beats BIGINT NOT NULL, cancelling BOOLEAN NOT NULL,
     step TEXT, progress FLOAT NOT NULL, run_id TEXT, metrics TEXT NOT NULL, log TEXT NOT NULL,
     reason TEXT, result TEXT, model TEXT, version TEXT, made_ms BIGINT NOT NULL,
-    started_ms BIGINT, ended_ms BIGINT, UNIQUE (owner, idempotency));
+    started_ms BIGINT, ended_ms BIGINT, UNIQUE (owner, idempotency), UNIQUE (id));
 CREATE INDEX baton_jobs_live ON baton_jobs (n) WHERE state IN ('queued', 'running');
 CREATE INDEX baton_jobs_of_owner ON baton_jobs (owner, n);
 INSERT INTO baton_jobs_schema VALUES (1);

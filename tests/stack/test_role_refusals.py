@@ -120,6 +120,17 @@ def test_a_role_may_do_nothing_but_what_its_service_does(databases: Databases, r
             assert not is_refused(superuser, statement), "so it was the role, not the words"
 
 
+def test_what_was_granted_besides_is_seen_and_taken_away_by_a_migration(
+    databases: Databases,
+) -> None:
+    statement = "DELETE FROM baton_entries"
+    databases.execute("GRANT DELETE ON baton_entries TO baton_writer", database="baton")
+    with closing(psycopg2.connect(databases.address("baton_writer"))) as writer:
+        assert not is_refused(writer, statement)
+        LEDGER.migrate(databases.url("baton_owner"))
+        assert is_refused(writer, statement)
+
+
 @pytest.mark.parametrize("role", [role for role in PASSWORDS if role != "mlflow"])
 @pytest.mark.parametrize("database", ["mlflow", "mlflow_auth", "postgres", "template1"])
 def test_batons_roles_reach_no_other_database(

@@ -6,6 +6,7 @@ What they may not do is in `test_role_refusals.py`.
 from __future__ import annotations
 
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -146,11 +147,32 @@ def test_a_node_needs_no_more_than_its_role(opened: Callable[..., SqlLedger]) ->
     with ThreadPoolExecutor(1) as teller:
         status = Status("serving-a", lambda: node, teller=teller)
         for now in (0.0, 10.0, 20.0):
-            status.tell({"for-nodes": Held(0, refused="no memory", refused_key=entry.key)}, now)
+            status.tell(
+                {"for-nodes": Held(index=0, refused="no memory", refused_key=entry.key)}, now
+            )
             assert status._telling is not None
             assert status._telling.result(timeout=PATIENCE_SECONDS)
     said = opened("baton_writer").statuses()["serving-a"]["models"]["for-nodes"]
     assert said["refused_seq"] == str(entry.key)
+
+
+def test_a_watcher_as_it_is_started_writes_the_row_of_its_host(
+    databases: Databases, shell: Shell, opened: Callable[..., SqlLedger], tmp_path: Path
+) -> None:
+    environ = shell.environ | {
+        "BATON_HOME": str(tmp_path),
+        "BATON_LEDGER_URL_FILE": secret(databases, "node"),
+    }
+    command = [sys.executable, "-m", "serving.node"]
+    with tmp_path.joinpath("log").open("wb") as log:
+        watcher = subprocess.Popen(command, cwd=tmp_path, env=environ, stdout=log, stderr=log)
+    try:
+        ledger = opened("baton_writer")
+        written = eventually(lambda: socket.gethostname() in ledger.statuses())
+        assert written, tmp_path.joinpath("log").read_text()
+    finally:
+        watcher.send_signal(signal.SIGTERM)
+        assert watcher.wait(timeout=PATIENCE_SECONDS) == 0
 
 
 def test_a_node_hears_of_entries(databases: Databases, opened: Callable[..., SqlLedger]) -> None:
