@@ -2,7 +2,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PY = .venv/bin/python
 .DEFAULT_GOAL = help
-.PHONY: help setup clients peers lock demo train promote rollback retire status history verify serve worker mlflow test lint format bench bench-front bench-overload bench-swap bench-training bench-fleet nightly clean
+.PHONY: help setup clients peers lock demo train promote rollback retire status history verify serve worker mlflow dashboards test lint format bench bench-front bench-overload bench-swap bench-training bench-fleet nightly clean
 
 help:  ## list these verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ worker: setup  ## do the jobs that were asked for over HTTP, until Ctrl-C
 
 mlflow: setup  ## MLflow's own UI on the same registry: PORT=5000
 	@exec $(PY) -m registry mlflow --port $(or $(PORT),5000)
+
+dashboards: setup  ## write Grafana's dashboards from the code in infra/grafana/
+	@$(PY) infra/grafana/build.py
 
 test: setup clients  ## all tests
 	@$(PYTHON) infra/environment.py tensorflow
