@@ -60,7 +60,9 @@ def built(dashboard: Dashboard) -> Any:
             .tags([_TAG])
             .keep_time(True)
         )
-        .with_variable(grafana.DatasourceVariable("datasource").label("Prometheus").type("prometheus"))
+        .with_variable(
+            grafana.DatasourceVariable("datasource").label("Prometheus").type("prometheus")
+        )
     )
     for variable in dashboard.variables:
         made = made.with_variable(_chosen(variable))
@@ -103,12 +105,7 @@ def _drawn(panel: Panel) -> Any:
     if panel.kind is Kind.TABLE:
         return table.Panel()
     tooltip = parts.VizTooltipOptions().mode(TooltipDisplayMode.MULTI).sort(SortOrder.DESCENDING)
-    return (
-        timeseries.Panel()
-        .show_points(VisibilityMode.NEVER)
-        .fill_opacity(10)
-        .tooltip(tooltip)
-    )
+    return timeseries.Panel().show_points(VisibilityMode.NEVER).fill_opacity(10).tooltip(tooltip)
 
 
 def _target(kind: Kind, query: Query, ref: str) -> Any:

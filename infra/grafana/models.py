@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from panels import RATE, Dashboard, Query, Row, Variable, failed, lines, number, quantiles, rate, table
+from panels import (
+    RATE,
+    Dashboard,
+    Query,
+    Row,
+    Variable,
+    failed,
+    lines,
+    number,
+    quantiles,
+    rate,
+    table,
+)
 
 _NODE = 'instance=~"$instance"'
 _ONE = 'instance=~"$instance",model="$model"'

@@ -72,18 +72,14 @@ def lines(
     title: str, *queries: Query, unit: str = "short", width: int = 8, hint: str = ""
 ) -> Panel:
     """A panel over time."""
-    return Panel(
-        title=title, queries=queries, unit=unit, kind=Kind.LINES, width=width, hint=hint
-    )
+    return Panel(title=title, queries=queries, unit=unit, kind=Kind.LINES, width=width, hint=hint)
 
 
 def number(
     title: str, *queries: Query, unit: str = "short", width: int = 8, hint: str = ""
 ) -> Panel:
     """A panel of last values."""
-    return Panel(
-        title=title, queries=queries, unit=unit, kind=Kind.NUMBER, width=width, hint=hint
-    )
+    return Panel(title=title, queries=queries, unit=unit, kind=Kind.NUMBER, width=width, hint=hint)
 
 
 def table(title: str, expr: str, *, unit: str = "short", width: int = 8, hint: str = "") -> Panel:

@@ -105,7 +105,7 @@ def committed(
     left out. `hold` is for how long every alert waits; None is as committed.
     """
     config: dict[str, Any] = loaded(PROMETHEUS / "prometheus.yml")
-    config["global"] = {name: "1s" for name in config["global"]}
+    config["global"] = dict.fromkeys(config["global"], "1s")
     config["rule_files"] = [str(root / "rules" / "*.yml")]
     shutil.copytree(PROMETHEUS / "rules", root / "rules")
     if hold is not None:

@@ -92,14 +92,19 @@ def test_the_runbook_names_no_alert_that_does_not_exist() -> None:
 def unknown_words(page: str) -> set[str]:
     """What a page says to run or to set that there is not."""
     settings = {variable(field) for field in dataclasses.fields(Settings)}
-    verbs = set(re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE))
+    verbs = set(
+        re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text("utf-8"), re.MULTILINE)
+    )
     known = {
         r"\bBATON_[A-Z_]+[A-Z]": {*settings, *(f"{name}_FILE" for name in settings)},
         r"python -m registry (\w+)": {*main.commands},
         r"\bmake ([a-z-]+)": verbs,
     }
-    return {word for what in known for word in re.findall(what, page)} - {
-        word for there in known.values() for word in there
+    return {
+        word
+        for what, there in known.items()
+        for word in re.findall(what, page)
+        if word not in there
     }
 
 
