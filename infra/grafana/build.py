@@ -14,11 +14,18 @@ from grafana_foundation_sdk.builders import common as parts
 from grafana_foundation_sdk.builders import dashboard as grafana
 from grafana_foundation_sdk.builders import prometheus, stat, table, timeseries
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
-from grafana_foundation_sdk.models.common import SortOrder, TooltipDisplayMode, VisibilityMode
+from grafana_foundation_sdk.models.common import (
+    LegendDisplayMode,
+    LegendPlacement,
+    SortOrder,
+    TooltipDisplayMode,
+    VisibilityMode,
+)
 from grafana_foundation_sdk.models.dashboard import (
     DashboardCursorSync,
     DashboardLinkType,
     DataSourceRef,
+    VariableOption,
     VariableRefresh,
     VariableSort,
 )
@@ -84,7 +91,10 @@ def _chosen(variable: Variable) -> Any:
         .multi(variable.many)
         .include_all(variable.many)
     )
-    return made.all_value(".*") if variable.many else made
+    if not variable.many:
+        return made
+    everything = VariableOption(selected=True, text="All", value="$__all")
+    return made.all_value(".*").current(everything)
 
 
 def _panel(panel: Panel) -> Any:
@@ -104,8 +114,14 @@ def _drawn(panel: Panel) -> Any:
         return stat.Panel().reduce_options(last)
     if panel.kind is Kind.TABLE:
         return table.Panel()
+    legend = (
+        parts.VizLegendOptions()
+        .show_legend(True)
+        .display_mode(LegendDisplayMode.LIST)
+        .placement(LegendPlacement.BOTTOM)
+    )
     tooltip = parts.VizTooltipOptions().mode(TooltipDisplayMode.MULTI).sort(SortOrder.DESCENDING)
-    return timeseries.Panel().show_points(VisibilityMode.NEVER).fill_opacity(10).tooltip(tooltip)
+    return timeseries.Panel().show_points(VisibilityMode.NEVER).fill_opacity(10).legend(legend).tooltip(tooltip)
 
 
 def _target(kind: Kind, query: Query, ref: str) -> Any:

@@ -66,7 +66,13 @@ class Watching:
 def prometheus(root: Path, config: Mapping[str, Any], *, port: int = 0) -> Iterator[Watching]:
     """A Prometheus with this configuration, at this port or any; its data lie below `root`."""
     file = _written(root / "prometheus.yml", config)
-    flags = [f"--config.file={file}", f"--storage.tsdb.path={root / 'tsdb'}", "--log.level=warn"]
+    flags = [
+        f"--config.file={file}",
+        f"--storage.tsdb.path={root / 'tsdb'}",
+        # An alert of its first seconds goes nowhere: it knows no Alertmanager yet.
+        "--rules.alert.resend-delay=1s",
+        "--log.level=warn",
+    ]
     log = root / "prometheus.log"
     with _running(("prometheus",), log, flags, "/-/ready", port=port) as server:
         yield server
