@@ -32,7 +32,7 @@ def reciprocal() -> bytes:
 
 def promote_all(node: Node, root: Path) -> None:
     """A model that is swapped, one with joint calls, and one that fails now and then."""
-    wide = Golden(({"request": {"instances": [_WIDE] * 4}, "response": {}},))
+    wide = Golden(({"request": {"instances": [_WIDE, [1.0] * 4]}, "response": {}},))
     narrow = Golden(({"request": {"instances": [[1.0]]}, "response": {}},))
     joint = folder(root / "joint", models.dense(8), files=batched(8, wide))
     node.promote(route(joint), model="joint")
