@@ -121,7 +121,13 @@ def _drawn(panel: Panel) -> Any:
         .placement(LegendPlacement.BOTTOM)
     )
     tooltip = parts.VizTooltipOptions().mode(TooltipDisplayMode.MULTI).sort(SortOrder.DESCENDING)
-    return timeseries.Panel().show_points(VisibilityMode.NEVER).fill_opacity(10).legend(legend).tooltip(tooltip)
+    return (
+        timeseries.Panel()
+        .show_points(VisibilityMode.NEVER)
+        .fill_opacity(10)
+        .legend(legend)
+        .tooltip(tooltip)
+    )
 
 
 def _target(kind: Kind, query: Query, ref: str) -> Any:
