@@ -27,7 +27,7 @@ from tests.servingfakes.versions import folder, route
 from tests.stack.certificates import certificate
 from tests.stack.dashboards import FOLDER, asked, dashboards, silent
 from tests.stack.doors import door
-from tests.stack.rules import ALERTMANAGER, ROOT, loaded
+from tests.stack.rules import ALERTMANAGER, PROMETHEUS, ROOT, loaded
 from tests.stack.servers import Watching, alertmanager, blackbox, committed, prometheus
 from tests.stack.traffic import Traffic, promote_all
 
@@ -118,6 +118,13 @@ def test_dashboards_are_what_the_code_generates(tmp_path: Path) -> None:
     made = {path.name: path.read_text("utf-8") for path in tmp_path.iterdir()}
     assert made == {path.name: path.read_text("utf-8") for path in FOLDER.iterdir()}
     assert {page["uid"] for page in dashboards()} == {name.removesuffix(".json") for name in made}
+
+
+def test_grafana_knows_how_often_is_scraped() -> None:
+    """What it puts in for `$__rate_interval` is four times that."""
+    source = loaded(ROOT / "infra/grafana/provisioning/datasources/prometheus.yml")
+    scraped = loaded(PROMETHEUS / "prometheus.yml")["global"]["scrape_interval"]
+    assert source["datasources"][0]["jsonData"]["timeInterval"] == scraped
 
 
 def test_every_query_returns_data(watching: Watching) -> None:
