@@ -102,10 +102,10 @@ class Pulse(NamedTuple):
 
 @dataclass(frozen=True)
 class Look:
-    """What a worker sees of the queue: the pulse of each running job, and whether any waits."""
+    """The queue at one moment: the pulse of each job that runs, and how many wait."""
 
     running: Mapping[str, Pulse]
-    any_queued: bool
+    queued: int
 
 
 class Standing(StrEnum):
@@ -204,7 +204,7 @@ class JobQueue(Protocol):
         """End a queued job; have a running one ended by its worker. None if it is over."""
 
     def look(self) -> Look:
-        """What runs and whether anything waits; changes nothing."""
+        """What runs and how many wait; changes nothing."""
 
     def claim(self, worker: str, *, most_running: int) -> Claim | None:
         """Take up the oldest queued job whose owner has fewer than `most_running` that run."""

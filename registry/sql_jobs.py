@@ -97,7 +97,7 @@ class SqlJobs:
         found = self._read(sa.select(_c.id, _c.state, _c.attempt, _c.beats).where(tables.is_live))
         return Look(
             {r.id: Pulse(r.attempt, r.beats) for r in found if r.state == JobState.RUNNING},
-            any_queued=any(row.state == JobState.QUEUED for row in found),
+            queued=sum(row.state == JobState.QUEUED for row in found),
         )
 
     def claim(self, worker: str, *, most_running: int) -> Claim | None:

@@ -24,6 +24,8 @@ _LOOK_SECONDS: Final = 0.5
 _ROUNDING: Final = 1e-9
 _BEARER: Final = "Bearer "
 _NOBODY: Final = Key(id="", name="", sha256="0" * 64, scopes=())
+# What reads metrics does nothing else here.
+_USES: Final = (Scope.PREDICT, Scope.TRAIN, Scope.ADMIN)
 
 
 class Rates:
@@ -76,8 +78,8 @@ class Access:
     def admit(self, header: Header, *scopes: Scope | None) -> Key | None:
         """Let a request through, or raise Unauthenticated, Forbidden or TooManyRequests.
 
-        One of `scopes` is needed; any key will do where it is None. Returns the key, None where
-        there are none.
+        One of `scopes` is needed; where it is None, any but one for metrics alone will do. Returns
+        the key, None where there are none.
         """
         now = self._clock()
         if now >= self._look_at:
@@ -85,8 +87,9 @@ class Access:
         if self.is_open:
             return None
         index, key = self._proved(header)
-        if None not in scopes and not {*scopes} & {*key.scopes}:
-            wanted, has = " or ".join(map(str, scopes)), ", ".join(key.scopes)
+        needed = _USES if None in scopes else scopes
+        if not {*needed} & {*key.scopes}:
+            wanted, has = " or ".join(map(str, needed)), ", ".join(key.scopes)
             raise Forbidden(f"key {key.id}: expected scope {wanted}, it has {has}")
         if key.per_second and (wait := self._rates.wait(index, key.per_second, now)):
             raise TooManyRequests(

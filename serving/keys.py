@@ -31,6 +31,7 @@ class Scope(StrEnum):
     PREDICT = "predict"
     TRAIN = "train"
     ADMIN = "admin"
+    METRICS = "metrics"
 
 
 @dataclass(frozen=True, kw_only=True)

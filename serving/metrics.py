@@ -79,6 +79,18 @@ SERVED_SEQ = Gauge(
 SERVED_VERSION = Gauge(
     "baton_served_version", "Version that answers.", ("model",), multiprocess_mode="mostrecent"
 )
+SERVED_SINCE = Gauge(
+    "baton_served_since_timestamp_seconds",
+    "When the ledger entry that answers was appended.",
+    ("model",),
+    multiprocess_mode="mostrecent",
+)
+LEDGER_SEQ = Gauge(
+    "baton_ledger_seq",
+    "Seq of the ledger entry that should answer, as last read.",
+    ("model",),
+    multiprocess_mode="mostrecent",
+)
 DEGRADED = Gauge(
     "baton_degraded",
     "1 while this node does not serve what the ledger names.",
@@ -101,6 +113,17 @@ FIRST_USES = Counter(
     "baton_first_use_loads_total", "Versions loaded by the request that needed them first."
 )
 EVICTIONS = Counter("baton_evictions_total", "Versions that left memory to keep within the budget.")
+JOBS = Gauge(
+    "baton_jobs",
+    "Jobs in the queue, by state, as this node last saw it.",
+    ("state",),
+    multiprocess_mode="mostrecent",
+)
+DISK_FREE = Gauge(
+    "baton_disk_free_bytes",
+    "Room left where this node keeps its versions.",
+    multiprocess_mode="mostrecent",
+)
 WORKERS = Gauge("baton_workers", "Workers that run.", multiprocess_mode="mostrecent")
 RUNNER_RESTARTS = Counter(
     "baton_runner_restarts_total", "Runners started again because they ended.", ("model",)

@@ -13,11 +13,13 @@ from pathlib import Path
 
 from registry import bootstrap, log, process, trial
 from registry.client import MlflowRegistry, RegistryClient
+from registry.jobs import JobQueue
 from registry.ledger import Ledger
 from registry.listener import Listener
 from registry.nudge import Bell, knock
 from registry.selector import Selector
 from registry.settings import Settings
+from registry.sql_jobs import SqlJobs
 from registry.sql_ledger import SqlLedger
 from registry.zygote import Zygote
 from serving import metrics
@@ -31,6 +33,7 @@ from serving.node.intake import Intake
 from serving.node.sources.addresses import Addresses
 from serving.node.status import Status
 from serving.node.store import NodeStore
+from serving.node.surroundings import Surroundings
 from serving.node.take_up import take_up
 from serving.node.watcher import Watcher
 from serving.page import Page
@@ -68,6 +71,9 @@ def main() -> None:
     )
     for name, held in flipper.models.items():
         watcher.status.show(name, held)
+    surroundings = Surroundings(
+        settings.home, None if settings.bundle else _opened_queue(settings.jobs_url)
+    )
     listener = Listener(settings.ledger_url, watcher.wake)
     if not settings.bundle:
         listener.start()
@@ -77,11 +83,13 @@ def main() -> None:
         page.beat(time.time_ns() // 1_000_000)
         metrics.WORKERS.set(len(page.live_slots()))
         watcher.step(time.monotonic())
+        surroundings.look(time.monotonic())
         bell.wait(settings.poll_seconds)
     bell.close()
     listener.close()
     follower.close()
     watcher.close()
+    surroundings.close()
     zygote.close()
 
 
@@ -132,6 +140,16 @@ def _opened(url: str, node: str) -> Callable[[], Ledger]:
         return SqlLedger(url, application=node)
 
     return ledger
+
+
+def _opened_queue(url: str) -> Callable[[], JobQueue]:
+    """The queue of jobs, opened at the first look that can."""
+
+    @cache
+    def queue() -> JobQueue:
+        return SqlJobs(url)
+
+    return queue
 
 
 if __name__ == "__main__":

@@ -30,6 +30,7 @@ class LedgerHeads:
         metrics.LAST_POLL.set_to_current_time()
         for entry in heads:
             self._revision = max(self._revision, entry.revision)
-        return [
-            Aspired.of(entry) for entry in heads if self.every_model or entry.model in self.expected
-        ]
+        ours = [entry for entry in heads if self.every_model or entry.model in self.expected]
+        for entry in ours:
+            metrics.LEDGER_SEQ.labels(entry.model).set(entry.key.seq if entry.route else 0)
+        return [Aspired.of(entry) for entry in ours]

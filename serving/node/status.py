@@ -43,6 +43,7 @@ class Status:
         current = held.current
         metrics.SERVED_SEQ.labels(model).set(current.key.seq if current else 0)
         metrics.SERVED_VERSION.labels(model).set(current.version if current else 0)
+        metrics.SERVED_SINCE.labels(model).set(current.since_ms / 1000 if current else 0)
         metrics.DEGRADED.labels(model).set(1 if held.refused else 0)
         self._changed = True
 

@@ -15,6 +15,7 @@ from serving import problems
 from serving.access import Access
 from serving.answer import Answer, Answerer, trusted_id
 from serving.jobs import Desk
+from serving.keys import Scope
 from serving.manager import Manager
 from serving.problems import Problem
 from serving.protocols import Protocol
@@ -34,6 +35,8 @@ _FOR_EVERYONE = frozenset(
         "description.docs_asset",
     }
 )
+# Scrapers have a key of their own: what is counted tells of every model.
+_SCRAPED = "operations.prometheus"
 # Each protocol refuses in its own words; jobs need scopes of their own.
 _ADMITTED_LATER = frozenset(
     {
@@ -72,8 +75,10 @@ def admitted() -> Response | None:
     """Before each request: a refusal, unless everyone may ask this or the answerer sees to it."""
     if request.endpoint in _FOR_EVERYONE or request.endpoint in _ADMITTED_LATER:
         return None
+    scraped = request.endpoint == _SCRAPED
+    scopes = (Scope.METRICS, Scope.ADMIN) if scraped else (None,)
     try:
-        parts().access.admit(request.headers.get, None)
+        parts().access.admit(request.headers.get, *scopes)
     except BatonError as error:
         return failed(error)
     return None

@@ -97,6 +97,26 @@ def test_a_key_that_may_not_predict_is_told_so(client: Client, keys: KeyFile) ->
     assert client.get("/models", headers=headers).status_code == 200
 
 
+@pytest.mark.parametrize(
+    ("scope", "may_scrape", "may_look"),
+    [
+        (Scope.METRICS, 200, 403),
+        (Scope.ADMIN, 200, 200),
+        (Scope.PREDICT, 403, 200),
+        (Scope.TRAIN, 403, 200),
+    ],
+)
+def test_metrics_are_for_keys_of_their_own_scope(
+    client: Client, keys: KeyFile, scope: Scope, may_scrape: int, may_look: int
+) -> None:
+    headers = {"Authorization": f"Bearer {keys.add(scope, [scope])}"}
+    until(lambda: client.get("/metrics", headers=headers).status_code != 401)
+    assert client.get("/metrics", headers=headers).status_code == may_scrape
+    assert client.get("/models", headers=headers).status_code == may_look
+    asked = client.post("/predict", json=BODY, headers=headers).status_code
+    assert (asked == 403) == (scope is not Scope.PREDICT)
+
+
 def test_a_key_that_asks_too_often_is_told_when_to_come_back(client: Client, keys: KeyFile) -> None:
     headers = {"X-API-Key": keys.add("eager", [Scope.PREDICT], per_second=0.1)}
     until(lambda: client.post("/predict", json=BODY, headers=headers).status_code != 401)

@@ -107,7 +107,7 @@ def test_the_oldest_is_claimed_first_and_once(queue: SqlJobs) -> None:
     ]
     assert claims[0].body == {"workload": "iris"}
     assert queue.claim("w3", most_running=MANY) is None
-    assert not queue.look().any_queued
+    assert (queue.look().queued, len(queue.look().running)) == (0, 3)
 
 
 def test_what_a_job_shows_while_it_runs_and_when_it_is_done(queue: SqlJobs) -> None:
@@ -300,7 +300,7 @@ def race(open_queue: Open, *, jobs: int, workers: int, most_running: int) -> tup
 
     def work(number: int) -> int:
         queue, over = open_queue(), 0
-        while queue.look().any_queued:
+        while queue.look().queued:
             claim = queue.claim(f"w{number}", most_running=most_running)
             if claim is None:
                 continue

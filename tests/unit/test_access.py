@@ -67,6 +67,19 @@ def test_a_key_lets_in_for_its_scopes(gate: Gate, how: Callable[[str], Header]) 
         access.admit(how(key), Scope.TRAIN)
 
 
+def test_a_key_for_metrics_is_for_nothing_else(gate: Gate) -> None:
+    scraper = bearer(gate.file.add("prometheus", [Scope.METRICS]))
+    shop = bearer(gate.file.add("shop", [Scope.PREDICT]))
+    access = gate.open()
+    access.admit(scraper, Scope.METRICS, Scope.ADMIN)
+    with pytest.raises(Forbidden, match="expected scope predict or train or admin, it has metrics"):
+        access.admit(scraper, None)
+    with pytest.raises(Forbidden):
+        access.admit(scraper, Scope.PREDICT)
+    with pytest.raises(Forbidden, match="expected scope metrics or admin, it has predict"):
+        access.admit(shop, Scope.METRICS, Scope.ADMIN)
+
+
 @pytest.mark.parametrize(
     "said",
     [

@@ -187,7 +187,7 @@ class Worker:
             if taken.seen.run_id:
                 failed = taken.state is JobState.FAILED
                 self._closings.close(taken.seen.run_id, "FAILED" if failed else "KILLED")
-        if self._held is None and look.any_queued:
+        if self._held is None and look.queued:
             self._claim(now)
 
     def _claim(self, now: float) -> None:
