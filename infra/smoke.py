@@ -35,9 +35,7 @@ class Stack:
         made = (
             http.client.HTTPConnection(self.host, port, timeout=_SECONDS)
             if port == self.http_port
-            else http.client.HTTPSConnection(
-                self.host, port, timeout=_SECONDS, context=self.trust
-            )
+            else http.client.HTTPSConnection(self.host, port, timeout=_SECONDS, context=self.trust)
         )
         try:
             headers = {"Authorization": f"Bearer {self.key}"} if has_key else {}
@@ -74,7 +72,10 @@ def checks(stack: Stack) -> Sequence[tuple[str, Callable[[], str]]]:
         ("the key of clients is known", models),
         ("metrics are not published", expect(stack.https_port, "/metrics", 404, has_key=True)),
         ("MLflow answers", expect(stack.mlflow_port, "/health", 200)),
-        ("MLflow wants its login", expect(stack.mlflow_port, "/api/2.0/mlflow/experiments/search", 401)),
+        (
+            "MLflow wants its login",
+            expect(stack.mlflow_port, "/api/2.0/mlflow/experiments/search", 401),
+        ),
         ("Grafana wants its login", expect(stack.grafana_port, "/api/org", 401)),
     )
 

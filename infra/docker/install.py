@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 _ENVIRONMENT = Path("/opt/baton")
+_PIP = "/opt/pip/bin/pip"
 # What boto3 reads of an account: S3, and the services that hand out credentials.
 _AMAZON = ("s3", "sts", "sso", "sso-oidc", "signin")
 _CONVERTERS = ("transformers", "tools", "quantization", "datasets")
@@ -23,7 +24,7 @@ def main(arguments: Sequence[str]) -> int:
     lock, *options = arguments
     install = ["install", "--require-hashes", "-r", lock]
     done = subprocess.run(  # noqa: S603 - our own list
-        ["pip", "--python", str(_ENVIRONMENT / "bin" / "python"), *install], check=False
+        [_PIP, "--python", str(_ENVIRONMENT / "bin" / "python"), *install], check=False
     )
     if done.returncode == 0 and "--slim" in options:
         [packages] = _ENVIRONMENT.glob("lib/python*/site-packages")

@@ -30,7 +30,9 @@ def ini(environ: Mapping[str, str]) -> str:
 def driver(url: str) -> str:
     """Name the driver that is installed: SQLAlchemy takes another for a bare `postgresql://`."""
     scheme, found, rest = url.partition("://")
-    return f"postgresql+psycopg2://{rest}" if found and scheme in {"postgresql", "postgres"} else url
+    return (
+        f"postgresql+psycopg2://{rest}" if found and scheme in {"postgresql", "postgres"} else url
+    )
 
 
 def migrate() -> int:

@@ -53,7 +53,12 @@ def rendered(values: Mapping[str, str]) -> str:
 
 
 def values(
-    root: Path, *, serving: tuple[str, str], mlflow: str, grafana: str, certificate: tuple[Path, Path]
+    root: Path,
+    *,
+    serving: tuple[str, str],
+    mlflow: str,
+    grafana: str,
+    certificate: tuple[Path, Path],
 ) -> dict[str, str]:
     """What the words mean natively, at free ports of 127.0.0.1."""
     user = pwd.getpwuid(os.geteuid()).pw_name

@@ -74,7 +74,11 @@ class Engine:
 
 
 def run(
-    command: Sequence[str], environ: dict[str, str], *, cwd: Path | None = None, seconds: float = 900.0
+    command: Sequence[str],
+    environ: dict[str, str],
+    *,
+    cwd: Path | None = None,
+    seconds: float = 900.0,
 ) -> str:
     """A command that has to succeed; its output."""
     done = subprocess.run(
@@ -93,7 +97,9 @@ def engine() -> Iterator[Engine]:
     (root / "config").mkdir()
     rules, links, forward = _rules(), _links(), _FORWARD.read_text()
     with (root / "log").open("wb") as log:
-        process = subprocess.Popen(_command(root), stdout=log, stderr=log, env={**os.environ, "PATH": _PATH})
+        process = subprocess.Popen(
+            _command(root), stdout=log, stderr=log, env={**os.environ, "PATH": _PATH}
+        )
     made = Engine(root)
     try:
         _wait(made, process)

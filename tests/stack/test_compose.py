@@ -69,14 +69,19 @@ def test_the_image_of_serving_is_small_and_has_nothing_that_trains(built: Stack)
         for name in ("baton/serving:test", standins.PYTHON)
     }
     ours = sizes["baton/serving:test"] - sizes[standins.PYTHON]
-    say(f"serving: {sizes['baton/serving:test'] / 1e6:.0f} MB on a stand-in of Python's image, {ours / 1e6:.0f} MB of it ours")
+    say(
+        f"serving: {sizes['baton/serving:test'] / 1e6:.0f} MB on a stand-in of Python's image, {ours / 1e6:.0f} MB of it ours"
+    )
     assert sizes["baton/serving:test"] < 350e6
     absent = "mlflow", "tensorflow", "prophet", "sklearn", "pandas", "onnx", "training"
     find = "import importlib.util as u, sys; print([n for n in sys.argv[1:] if u.find_spec(n)])"
     run = ["run", "--rm", "baton/serving:test", "python", "-c", find, *absent]
     assert built.engine.docker(*run).strip() == "[]"
     tools = "command -v gcc cc make g++ || echo none"
-    assert built.engine.docker("run", "--rm", "baton/serving:test", "sh", "-c", tools).strip() == "none"
+    assert (
+        built.engine.docker("run", "--rm", "baton/serving:test", "sh", "-c", tools).strip()
+        == "none"
+    )
 
 
 def test_the_image_of_serving_answers_soon_after_its_start(built: Stack, tmp_path: Path) -> None:
@@ -88,7 +93,7 @@ def test_the_image_of_serving_answers_soon_after_its_start(built: Stack, tmp_pat
         port = free_port()
         begun = time.monotonic()
         container = built.engine.docker(
-            "run", "--detach", "--read-only", "--tmpfs", "/tmp", "--cap-drop", "ALL",
+            "run", "--detach", "--read-only", "--tmpfs=/tmp", "--cap-drop=ALL",
             "--tmpfs", "/var/lib/baton:uid=10001,gid=10001", "--publish", f"127.0.0.1:{port}:8000",
             "--volume", f"{version}:/version:ro", "--volume", f"{keys}:/keys.json:ro",
             "--env", "BATON_BUNDLE=/version", "--env", "BATON_API_KEYS=/keys.json",
@@ -126,9 +131,13 @@ def test_nothing_starts_on_an_empty_secret_and_the_message_names_it(built: Stack
     try:
         path.chmod(0o644)
         path.write_text("\n")
-        assert "secret s3_read_secret_key" in built.refused("up", "--no-build", "--pull", "never", "postgres")
+        assert "secret s3_read_secret_key" in built.refused(
+            "up", "--no-build", "--pull", "never", "postgres"
+        )
         path.unlink()
-        assert "s3_read_secret_key" in built.refused("up", "--no-build", "--pull", "never", "postgres")
+        assert "s3_read_secret_key" in built.refused(
+            "up", "--no-build", "--pull", "never", "postgres"
+        )
     finally:
         path.write_text(text)
         path.chmod(0o444)
@@ -150,9 +159,15 @@ def stack(built: Stack) -> Iterator[Stack]:
 
 
 def test_a_fresh_stack_is_well_from_outside_and_only_nginx_is_published(stack: Stack) -> None:
-    ports = [word for name, port in stack.ports.items() for word in (f"--{name.lower()}-port", str(port))]
+    ports = [
+        word for name, port in stack.ports.items() for word in (f"--{name.lower()}-port", str(port))
+    ]
     done = subprocess.run(
-        [sys.executable, "infra/smoke.py", *ports], cwd=stack.folder, capture_output=True, text=True, check=False
+        [sys.executable, "infra/smoke.py", *ports],
+        cwd=stack.folder,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     say(done.stdout.replace("\n", "\n  ").strip())
     assert done.returncode == 0, done.stdout + done.stderr
@@ -166,7 +181,9 @@ def test_a_fresh_stack_is_well_from_outside_and_only_nginx_is_published(stack: S
     assert published == {"nginx"}
 
 
-def test_a_version_is_trained_promoted_served_and_changed_under_load_and_kills(stack: Stack) -> None:
+def test_a_version_is_trained_promoted_served_and_changed_under_load_and_kills(
+    stack: Stack,
+) -> None:
     first = stack.trained(seed=1)
     promoted = stack.registry("promote", "iris", str(first))
     assert promoted["entry"]["synced"], "the registrar shows it in MLflow"
@@ -179,7 +196,9 @@ def test_a_version_is_trained_promoted_served_and_changed_under_load_and_kills(s
         load.until(100)
         os.kill(stack.pid("serving-a"), 9)  # the container's first process: its restart policy acts
         load.until(300)
-        stack.compose("up", "--detach", "--wait", "--no-build", "--pull", "never", "--no-deps", "serving-a")
+        stack.compose(
+            "up", "--detach", "--wait", "--no-build", "--pull", "never", "--no-deps", "serving-a"
+        )
         stack.compose("kill", "serving-b")
         load.until(300)
         stack.compose("start", "--wait", "serving-b")
@@ -208,5 +227,3 @@ def test_what_the_stack_takes_when_it_does_nothing(stack: Stack) -> None:
 def _bytes(text: str) -> float:
     number, unit = re.fullmatch(r"([\d.]+)(\w+)", text).groups()  # type: ignore[union-attr]
     return float(number) * {"B": 1, "KiB": 1024, "MiB": MIB, "GiB": 1024 * MIB}[unit]
-
-

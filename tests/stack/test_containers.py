@@ -49,7 +49,7 @@ def test_a_command_gets_the_secrets_of_mlflow_and_boto3_and_baton_reads_its_own(
         BATON_LEDGER_URL_FILE=put(tmp_path, "ledger", f"{url}\n"),
         MLFLOW_TRACKING_PASSWORD_FILE=put(tmp_path, "mlflow", f"{GOOD}\n"),
         AWS_SECRET_ACCESS_KEY_FILE=put(tmp_path, "s3", GOOD),
-        AWS_WEB_IDENTITY_TOKEN_FILE="/nowhere",
+        AWS_WEB_IDENTITY_TOKEN_FILE="/nowhere",  # noqa: S106 - no secret
         SSL_CERT_FILE="/nowhere",
         MLFLOW_S3_ENDPOINT_URL="",
     )
@@ -79,7 +79,11 @@ def test_a_command_gets_the_secrets_of_mlflow_and_boto3_and_baton_reads_its_own(
 def test_nothing_starts_on_a_secret_that_is_none_and_the_message_names_it(
     tmp_path: Path, text: str | None, fault: str
 ):
-    path = str(tmp_path / "ledger_url_node") if text is None else put(tmp_path, "ledger_url_node", text)
+    path = (
+        str(tmp_path / "ledger_url_node")
+        if text is None
+        else put(tmp_path, "ledger_url_node", text)
+    )
     done = run("entry.py", *SHOW, BATON_LEDGER_URL_FILE=path)
     assert done.returncode == 2
     assert f"BATON_LEDGER_URL_FILE: {path} " in done.stderr

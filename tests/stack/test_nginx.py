@@ -142,7 +142,8 @@ def test_what_orders_work_is_sent_once_whatever_becomes_of_it(
 
 
 @pytest.mark.parametrize(
-    "path", ["/metrics", "//metrics", "/%6detrics", "/./metrics", "/models/../metrics", "/metrics?x"]
+    "path",
+    ["/metrics", "//metrics", "/%6detrics", "/./metrics", "/models/../metrics", "/metrics?x"],
 )
 def test_metrics_are_refused_however_they_are_written(world: World, path: str):
     status, body, headers = world.ask("GET", path)
@@ -169,7 +170,9 @@ def test_an_id_is_made_and_is_the_same_for_all_attempts_of_a_request(world: Worl
     assert world.a.asked[-1].headers["x-request-id"] != world.b.asked[-1].headers["x-request-id"]
 
 
-@pytest.mark.parametrize(("said", "is_kept"), [("order-7.a_B", True), ("no good", False), ("x" * 65, False)])
+@pytest.mark.parametrize(
+    ("said", "is_kept"), [("order-7.a_B", True), ("no good", False), ("x" * 65, False)]
+)
 def test_a_clients_own_id_is_kept_if_it_is_one(world: World, said: str, is_kept: bool):
     world.ask("POST", "/predict", body=b"{}", headers={"X-Request-Id": said})
     [one] = world.a.asked + world.b.asked
