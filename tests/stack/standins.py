@@ -22,10 +22,10 @@ PYTHON = "python:3.11.14-slim-bookworm"
 _CA = "/etc/ssl/certs/ca-certificates.crt"
 _BASE = ("ca-certificates", "libpython3-dev", "python3", "python3-venv")
 # As Debian's slim images, which Python's are made of.
-_SLIM = ("/usr/share/doc/*", "/usr/share/locale/*", "/usr/share/man/*", "*.a")
+_SLIM = ("/usr/share/doc/*", "/usr/share/locale/*", "/usr/share/man/*", "*/libpython3*.a")
 _OTHERS = (
     "ca-certificates", "curl", "nginx-light", "postgresql", "prometheus", "prometheus-alertmanager",
-    "prometheus-blackbox-exporter", "python3-minimal", "wget",
+    "prometheus-blackbox-exporter", "wget",
 )  # fmt: skip
 _POSTGRES = r"""#!/bin/bash
 set -euo pipefail
@@ -50,17 +50,18 @@ for template in /etc/nginx/templates/*.template; do
 done
 exec "$@"
 """
-_GRAFANA = """#!/usr/bin/python3
-# Answers where Grafana would. This is not Grafana.
-import http.server
-class Page(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.send_response(200 if self.path == "/api/health" else 401)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-    def log_message(self, *_):
-        pass
-http.server.ThreadingHTTPServer(("", 3000), Page).serve_forever()
+_GRAFANA = """# Answers where Grafana would. This is not Grafana.
+daemon off; pid /tmp/pid; error_log stderr; events {}
+http {
+  access_log off;
+  client_body_temp_path /tmp/body; proxy_temp_path /tmp/proxy; fastcgi_temp_path /tmp/fastcgi;
+  uwsgi_temp_path /tmp/uwsgi; scgi_temp_path /tmp/scgi;
+  server {
+    listen 3000;
+    location = /api/health { return 200; }
+    location / { return 401; }
+  }
+}
 """
 _RUNS: Mapping[str, tuple[str, ...]] = {
     "postgres:15.14-bookworm": (
@@ -91,10 +92,9 @@ _RUNS: Mapping[str, tuple[str, ...]] = {
         'ENTRYPOINT ["prometheus-blackbox-exporter"]',
     ),
     "grafana/grafana:12.3.1": (
-        "COPY grafana /usr/local/bin/start",
-        "RUN chmod 755 /usr/local/bin/start",
+        "COPY grafana /etc/grafana.conf",
         "USER 472:0",
-        'ENTRYPOINT ["/usr/local/bin/start"]',
+        'ENTRYPOINT ["nginx", "-e", "stderr", "-c", "/etc/grafana.conf"]',
     ),
 }
 

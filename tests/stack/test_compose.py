@@ -69,9 +69,8 @@ def test_the_image_of_serving_is_small_and_has_nothing_that_trains(built: Stack)
         for name in ("baton/serving:test", standins.PYTHON)
     }
     ours = sizes["baton/serving:test"] - sizes[standins.PYTHON]
-    say(
-        f"serving: {sizes['baton/serving:test'] / 1e6:.0f} MB on a stand-in of Python's image, {ours / 1e6:.0f} MB of it ours"
-    )
+    whole = sizes["baton/serving:test"] / 1e6
+    say(f"serving: {whole:.0f} MB on a stand-in of Python's image, {ours / 1e6:.0f} MB of it ours")
     assert sizes["baton/serving:test"] < 350e6
     absent = "mlflow", "tensorflow", "prophet", "sklearn", "pandas", "onnx", "training"
     find = "import importlib.util as u, sys; print([n for n in sys.argv[1:] if u.find_spec(n)])"
@@ -206,7 +205,7 @@ def test_a_version_is_trained_promoted_served_and_changed_under_load_and_kills(
         load.until(200)
     say(
         f"{load.count} requests through nginx over TLS, during a promotion, two killed nodes and a "
-        f"rolling upgrade: failed {dict(load.failed) or 'none'}, slowest {load.slowest_seconds:.2f} s"
+        f"rolling upgrade: failed {dict(load.failed) or 0}, slowest {load.slowest_seconds:.2f} s"
     )
     assert load.failed == {}
     assert {*load.versions} == {str(first), str(second)}
