@@ -52,10 +52,9 @@ def built(docker: Engine, tmp_path_factory: pytest.TempPathFactory) -> Stack:
     stack = Stack.copied(docker, tmp_path_factory.mktemp("stack"))
     for target in ("serving", "registrar", "worker", "mlflow", "backup"):
         begun = time.monotonic()
-        arguments = ["--build-arg", "WORKER_GROUP=training"] if target == "worker" else []
         file = str(stack.folder / "infra" / "docker" / "Dockerfile")
         docker.docker(
-            "build", "--quiet", "--file", file, "--target", target, *arguments,
+            "build", "--quiet", "--file", file, "--target", target,
             "--tag", f"baton/{target}:test", str(stack.folder),
         )  # fmt: skip
         size = int(docker.docker("inspect", "--format", "{{.Size}}", f"baton/{target}:test"))
