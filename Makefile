@@ -58,7 +58,7 @@ dashboards: setup  ## write Grafana's dashboards from the code in infra/grafana/
 	@$(PY) infra/grafana/build.py
 
 test: setup clients  ## all tests
-	@for group in tensorflow stack; do $(PYTHON) infra/environment.py $$group || exit; done
+	@for group in tensorflow stack mlflow; do $(PYTHON) infra/environment.py $$group || exit; done
 	@$(PY) -m pytest $(ARGS)
 
 test-compose: setup  ## the stack in a real Docker engine, started and removed by the test; as root

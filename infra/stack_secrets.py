@@ -1,4 +1,4 @@
-"""Makes the secrets of the stack, those that are not there yet: `make secrets HOST=baton.example.org`.
+"""Makes the secrets of the stack that are not there yet: `make secrets HOST=baton.example.org`.
 
 Each is a file below `infra/secrets/`. Only their owner may enter that folder; the files themselves
 can be read by all, since they are mounted one by one into containers whose users have many ids.

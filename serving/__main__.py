@@ -216,7 +216,9 @@ def _libraries(settings: Settings) -> None:
     from registry.selector import Selector  # noqa: PLC0415 - as above
 
     needs = {
-        "BATON_LEDGER_URL": "" if settings.bundle or not settings.is_embedded else "an embedded one",
+        "BATON_LEDGER_URL": ""
+        if settings.bundle or not settings.is_embedded
+        else "an embedded one",
         "BATON_ENGINES": "runner" if "runner" in settings.engines else "",
         "BATON_MODELS": next((s for s in settings.models if Selector.parse(s).is_pinned), ""),
     }

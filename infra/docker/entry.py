@@ -16,7 +16,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent))  # `python -I` leaves it out
 
-from secret_files import fault_of  # noqa: E402 - see above
+from secret_files import fault_of
 
 _OWN = re.compile(r"(BATON_\w+)_FILE")
 _OTHERS = re.compile(r"(MLFLOW_\w+|AWS_(?:ACCESS_KEY_ID|SECRET_ACCESS_KEY|SESSION_TOKEN))_FILE")
@@ -59,6 +59,7 @@ def main(command: Sequence[str]) -> int:
         sys.stderr.write(f"{error}\nput secrets there, or make them all: `make secrets`\n")
         return _USAGE
     os.execvpe(command[0], list(command), environ)  # noqa: S606 - the image's own command
+    return _USAGE  # never: this process is the command now
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """Installs a lock into an image's environment; run by the Dockerfile, with the standard library.
 
 `--slim` leaves out what serving cannot use of its libraries: their tests, the descriptions of
-Amazon's other services, and what converts models.
+Amazon's other services, what converts models, and symbols for debuggers.
 """
 
 from __future__ import annotations
@@ -13,9 +13,23 @@ from collections.abc import Sequence
 from pathlib import Path
 
 _ENVIRONMENT = Path("/opt/baton")
+_PIP = "/opt/pip/bin/pip"
 # What boto3 reads of an account: S3, and the services that hand out credentials.
 _AMAZON = ("s3", "sts", "sso", "sso-oidc", "signin")
-_CONVERTERS = ("transformers", "tools", "quantization", "datasets")
+# ONNX Runtime's library is in there twice, for Python and for C; rich colours code with pygments.
+_SPARE = (
+    "onnxruntime/transformers",
+    "onnxruntime/tools",
+    "onnxruntime/quantization",
+    "onnxruntime/datasets",
+    "onnxruntime/capi/libonnxruntime.so*",
+    "numpy/distutils",
+    "numpy/f2py",
+    "pygments",
+    "sqlalchemy/testing",
+)
+# Published with symbols; what others bundle below `*.libs` was altered after linking, and stays.
+_SYMBOLS = ("sqlalchemy", "uvloop", "yaml")
 
 
 def main(arguments: Sequence[str]) -> int:
@@ -23,7 +37,7 @@ def main(arguments: Sequence[str]) -> int:
     lock, *options = arguments
     install = ["install", "--require-hashes", "-r", lock]
     done = subprocess.run(  # noqa: S603 - our own list
-        ["pip", "--python", str(_ENVIRONMENT / "bin" / "python"), *install], check=False
+        [_PIP, "--python", str(_ENVIRONMENT / "bin" / "python"), *install], check=False
     )
     if done.returncode == 0 and "--slim" in options:
         [packages] = _ENVIRONMENT.glob("lib/python*/site-packages")
@@ -38,10 +52,16 @@ def slim(packages: Path) -> None:
         for path in (packages / "botocore" / "data").iterdir()
         if path.is_dir() and path.name not in _AMAZON
     ]
-    converters = [packages / "onnxruntime" / name for name in _CONVERTERS]
+    spare = [path for pattern in _SPARE for path in packages.glob(pattern)]
     tests = [path for path in packages.rglob("tests") if path.is_dir()]
-    for path in (*services, *converters, *tests):
-        shutil.rmtree(path, ignore_errors=True)
+    for path in (*services, *spare, *tests):
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+    for name in _SYMBOLS:
+        for library in (packages / name).rglob("*.so"):
+            subprocess.run(["strip", "--strip-unneeded", str(library)], check=True)  # noqa: S603
 
 
 if __name__ == "__main__":

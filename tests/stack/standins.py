@@ -1,8 +1,8 @@
 """Images that cannot be pulled here, under their names: **stand-ins**, and called so in the output.
 
 They are made of Debian's packages (and SeaweedFS's wheel) with entrypoints of our own that do what
-our files ask of the real ones. They prove our images and our files, not those images. Grafana's is a
-page that answers where Grafana would: no Grafana is to be had.
+our files ask of the real ones. They prove our images and our files, not those images. Grafana's is
+a page that answers where Grafana would: no Grafana is to be had.
 """
 
 from __future__ import annotations
@@ -20,17 +20,20 @@ from tests.stack.engine import Engine, run
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON = "python:3.11.14-slim-bookworm"
 _CA = "/etc/ssl/certs/ca-certificates.crt"
-_BASE = ("ca-certificates", "python3", "python3-pip", "python3-venv")
+_BASE = ("ca-certificates", "libpython3-dev", "python3", "python3-venv")
+# As Debian's slim images, which Python's are made of.
+_SLIM = ("/usr/share/doc/*", "/usr/share/locale/*", "/usr/share/man/*", "*/libpython3*.a")
 _OTHERS = (
     "ca-certificates", "curl", "nginx-light", "postgresql", "prometheus", "prometheus-alertmanager",
-    "prometheus-blackbox-exporter", "python3-minimal", "wget",
+    "prometheus-blackbox-exporter", "wget",
 )  # fmt: skip
-_POSTGRES = """#!/bin/bash
+_POSTGRES = r"""#!/bin/bash
 set -euo pipefail
 bin=$(echo /usr/lib/postgresql/*/bin)
 export PGDATA=/var/lib/postgresql/data
 if [ ! -s "$PGDATA/PG_VERSION" ]; then
-  "$bin/initdb" -U postgres --pwfile="$POSTGRES_PASSWORD_FILE" --auth-local=trust $POSTGRES_INITDB_ARGS >/dev/null
+  "$bin/initdb" -U postgres --pwfile="$POSTGRES_PASSWORD_FILE" --auth-local=trust \
+    $POSTGRES_INITDB_ARGS >/dev/null
   echo "host all all all scram-sha-256" >> "$PGDATA/pg_hba.conf"
   "$bin/pg_ctl" -w -o "-c listen_addresses='' -k /var/run/postgresql" start >/dev/null
   export PGHOST=/var/run/postgresql POSTGRES_USER=postgres
@@ -47,24 +50,25 @@ for template in /etc/nginx/templates/*.template; do
 done
 exec "$@"
 """
-_GRAFANA = """#!/usr/bin/python3
-# Answers where Grafana would. This is not Grafana.
-import http.server
-class Page(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.send_response(200 if self.path == "/api/health" else 401)
-        self.send_header("Content-Length", "0")
-        self.end_headers()
-    def log_message(self, *_):
-        pass
-http.server.ThreadingHTTPServer(("", 3000), Page).serve_forever()
+_GRAFANA = """# Answers where Grafana would. This is not Grafana.
+daemon off; pid /tmp/pid; error_log stderr; events {}
+http {
+  access_log off;
+  client_body_temp_path /tmp/body; proxy_temp_path /tmp/proxy; fastcgi_temp_path /tmp/fastcgi;
+  uwsgi_temp_path /tmp/uwsgi; scgi_temp_path /tmp/scgi;
+  server {
+    listen 3000;
+    location = /api/health { return 200; }
+    location / { return 401; }
+  }
+}
 """
 _RUNS: Mapping[str, tuple[str, ...]] = {
     "postgres:15.14-bookworm": (
         "COPY postgres /usr/local/bin/start",
-        "RUN chmod 755 /usr/local/bin/start"
-        " && install -d -o postgres -g postgres -m 0700 /var/lib/postgresql/data"
-        " && ln -s /usr/lib/postgresql/*/bin/pg_isready /usr/local/bin/pg_isready",
+        "RUN chmod 755 /usr/local/bin/start",
+        "RUN install -d -o postgres -g postgres -m 0700 /var/lib/postgresql/data",
+        "RUN ln -s /usr/lib/postgresql/*/bin/pg_isready /usr/local/bin/pg_isready",
         'ENTRYPOINT ["/usr/local/bin/start"]',
     ),
     "nginx:1.28.1": (
@@ -88,10 +92,9 @@ _RUNS: Mapping[str, tuple[str, ...]] = {
         'ENTRYPOINT ["prometheus-blackbox-exporter"]',
     ),
     "grafana/grafana:12.3.1": (
-        "COPY grafana /usr/local/bin/start",
-        "RUN chmod 755 /usr/local/bin/start",
+        "COPY grafana /etc/grafana.conf",
         "USER 472:0",
-        'ENTRYPOINT ["/usr/local/bin/start"]',
+        'ENTRYPOINT ["nginx", "-e", "stderr", "-c", "/etc/grafana.conf"]',
     ),
 }
 
@@ -123,14 +126,15 @@ def _import(engine: Engine, name: str, packages: tuple[str, ...], change: str) -
 
 def _system(packages: tuple[str, ...]) -> Path:
     """A small Debian with these packages, and this machine's certificates; made once a checkout."""
-    key = hashlib.sha256(" ".join(packages).encode()).hexdigest()[:12]
+    key = hashlib.sha256(" ".join((*packages, *_SLIM)).encode()).hexdigest()[:12]
     made = ROOT / "var" / "stand-ins" / f"bookworm-{key}.tar"
     if made.exists():
         return made
     made.parent.mkdir(parents=True, exist_ok=True)
     part = made.with_suffix(".part.tar")
     upload = f"upload {_CA} {_CA}" if Path(_CA).exists() else "true"
-    options = ["--variant=minbase", f"--include={','.join(packages)}", "--quiet"]
+    slim = [f"--dpkgopt=path-exclude={path}" for path in _SLIM]
+    options = ["--variant=minbase", f"--include={','.join(packages)}", "--quiet", *slim]
     environ = {**os.environ, "PATH": f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin"}
     try:
         run(

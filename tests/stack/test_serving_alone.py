@@ -1,7 +1,7 @@
-"""A serving node needs what its image has, `locks/watcher.txt`, and nothing else of this environment.
+"""A serving node needs what its image has, `locks/watcher.txt`, and nothing else that is here.
 
-Everything that lock does not name is hidden from its processes; the ledger is a real PostgreSQL, the
-versions are in a real S3, and MLflow is an address where nobody listens.
+Everything that lock does not name is hidden from its processes; the ledger is a real PostgreSQL,
+the versions are in a real S3, and MLflow is an address where nobody listens.
 """
 
 from __future__ import annotations
@@ -31,7 +31,8 @@ HIDDEN = frozenset({hidden})
 class Without(PathFinder):
     @classmethod
     def find_spec(cls, name, path=None, target=None):
-        return None if name.partition(".")[0] in HIDDEN else PathFinder.find_spec(name, path, target)
+        is_hidden = name.partition(".")[0] in HIDDEN
+        return None if is_hidden else PathFinder.find_spec(name, path, target)
 
 sys.meta_path[sys.meta_path.index(PathFinder)] = Without
 """
