@@ -8,7 +8,6 @@ others.
 from __future__ import annotations
 
 import contextlib
-import http.client
 import json
 import os
 import subprocess
@@ -142,7 +141,7 @@ def stack(root: Path) -> Iterator[Native]:
         made = databases.run_roles_sh()
         assert made.returncode == 0, made.stderr
         s3 = Seaweed.start()
-        ending.callback(lambda: s3.stop())
+        ending.callback(s3.stop)
         mlflow = MlflowServer(
             root / "mlflow",
             store=databases.address("mlflow", "mlflow"),

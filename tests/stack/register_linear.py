@@ -1,4 +1,4 @@
-"""`python -m tests.stack.register_linear N …`: versions of the model `linear`, registered by MLflow.
+"""`python -m tests.stack.register_linear N …`: versions of `linear`, registered by MLflow alone.
 
 As somebody does who has never heard of Baton: `mlflow.onnx.log_model`, with the login and the
 address of the environment. Version n of the model answers as `benchmarks.versions` says.
