@@ -4,7 +4,7 @@ PY = .venv/bin/python
 COMPOSE ?= docker compose
 STACK = $(COMPOSE) -f docker-compose.prod.yml $(if $(MINIO),-f docker-compose.minio.yml)
 .DEFAULT_GOAL = help
-.PHONY: help setup clients peers lock demo train promote rollback retire status history verify serve worker mlflow dashboards test test-compose secrets up down logs ps smoke upgrade lint format bench bench-front bench-overload bench-swap bench-training bench-fleet nightly clean
+.PHONY: help setup clients peers lock demo train promote rollback retire status history verify serve worker mlflow dashboards test test-stack test-compose secrets up down logs ps smoke upgrade lint format bench bench-front bench-overload bench-swap bench-training bench-fleet nightly clean
 
 help:  ## list these verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -60,6 +60,10 @@ dashboards: setup  ## write Grafana's dashboards from the code in infra/grafana/
 test: setup clients  ## all tests
 	@for group in tensorflow stack mlflow; do $(PYTHON) infra/environment.py $$group || exit; done
 	@$(PY) -m pytest $(ARGS)
+
+test-stack: setup  ## the stack as processes of this machine: PostgreSQL, S3, MLflow with its login, nginx, Prometheus
+	@for group in mlflow stack; do $(PYTHON) infra/environment.py $$group || exit; done
+	@$(PY) -m pytest tests/stack $(ARGS)
 
 test-compose: setup  ## the stack in a real Docker engine, started and removed by the test; as root
 	@$(PYTHON) infra/environment.py stack
