@@ -4,7 +4,7 @@ PY = .venv/bin/python
 COMPOSE ?= docker compose
 STACK = $(COMPOSE) -f docker-compose.prod.yml $(if $(MINIO),-f docker-compose.minio.yml)
 .DEFAULT_GOAL = help
-.PHONY: help setup clients peers lock demo train promote rollback retire status history verify serve worker mlflow dashboards test test-stack test-compose secrets up down logs ps smoke upgrade lint format bench bench-front bench-overload bench-swap bench-training bench-fleet nightly clean
+.PHONY: help setup clients peers lock demo train promote rollback retire status history verify serve worker mlflow dashboards test test-stack test-s3 test-compose secrets up down logs ps smoke upgrade lint format bench bench-front bench-overload bench-swap bench-training bench-fleet nightly clean
 
 help:  ## list these verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -64,6 +64,9 @@ test: setup clients  ## all tests
 test-stack: setup  ## the stack as processes of this machine: PostgreSQL, S3, MLflow with its login, nginx, Prometheus
 	@for group in mlflow stack; do $(PYTHON) infra/environment.py $$group || exit; done
 	@$(PY) -m pytest tests/stack $(ARGS)
+
+test-s3: setup  ## the tests of S3 against another server: ENDPOINT= BUCKET=, keys in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY
+	@BATON_TEST_S3_ENDPOINT=$(ENDPOINT) BATON_TEST_S3_BUCKET=$(BUCKET) BATON_TEST_S3_WRITER_KEY=$$AWS_ACCESS_KEY_ID BATON_TEST_S3_WRITER_SECRET=$$AWS_SECRET_ACCESS_KEY $(PY) -m pytest tests/integration/test_fetch_s3.py tests/integration/test_score.py -k s3 $(ARGS)
 
 test-compose: setup  ## the stack in a real Docker engine, started and removed by the test; as root
 	@$(PYTHON) infra/environment.py stack

@@ -15,7 +15,7 @@ from tests.fakes import FakeClock, World
 from tests.missing import ServiceMissing
 from tests.mlflow_home import MlflowTemplate
 from tests.postgres import Postgres
-from tests.seaweed import Seaweed
+from tests.seaweed import ObjectStore, Seaweed
 
 _SAID = pytest.StashKey[list[str]]()
 
@@ -89,8 +89,11 @@ def postgres_url(postgres: Postgres) -> str:
 
 
 @pytest.fixture(scope="session")
-def seaweed() -> Iterator[Seaweed]:
+def seaweed() -> Iterator[ObjectStore]:
     """A real S3 server of this session's own; where none is installed, skipped on a laptop only."""
+    if named := ObjectStore.named():
+        yield named
+        return
     try:
         server = Seaweed.start()
     except ServiceMissing as missing:

@@ -1,7 +1,7 @@
 """A real S3 server for a test session: SeaweedFS, own directory, own ports, ended by its pid.
 
 It knows two identities: one that writes, and one that may do nothing but read the bucket, as a
-node's.
+node's. `make test-s3` names another server instead, with its bucket and keys: BATON_TEST_S3_….
 """
 
 from __future__ import annotations
@@ -27,20 +27,61 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from tests.missing import ServiceMissing
 
-BUCKET = "mlflow"
-READER = {"AWS_ACCESS_KEY_ID": "reader", "AWS_SECRET_ACCESS_KEY": "reader-secret"}
-WRITER = {"AWS_ACCESS_KEY_ID": "writer", "AWS_SECRET_ACCESS_KEY": "writer-secret"}
+_GIVEN = {
+    name.removeprefix("BATON_TEST_S3_"): value
+    for name, value in os.environ.items()
+    if name.startswith("BATON_TEST_S3_") and value
+}
+
+
+def _identity(name: str) -> dict[str, str]:
+    """The keys of one, as boto3 reads them of the environment."""
+    return {
+        "AWS_ACCESS_KEY_ID": _GIVEN.get(f"{name.upper()}_KEY", name),
+        "AWS_SECRET_ACCESS_KEY": _GIVEN.get(f"{name.upper()}_SECRET", f"{name}-secret"),
+    }
+
+
+BUCKET = _GIVEN.get("BUCKET", "mlflow")
+WRITER = _identity("writer")
+READER = WRITER if "ENDPOINT" in _GIVEN and "READER_KEY" not in _GIVEN else _identity("reader")
 _PATIENCE_SECONDS = 30
 _GRPC = 10_000  # weed listens there too, above each of its ports
 
 
 @dataclass
-class Seaweed:
-    """One running server with one bucket."""
+class ObjectStore:
+    """A server that speaks S3, with one bucket."""
+
+    endpoint: str
+
+    @classmethod
+    def named(cls) -> ObjectStore | None:
+        """The one that `make test-s3` was told."""
+        return cls(_GIVEN["ENDPOINT"]) if "ENDPOINT" in _GIVEN else None
+
+    def put(self, key: str, body: bytes) -> None:
+        """Store an object, as MLflow would."""
+        self.client(WRITER).put_object(Bucket=BUCKET, Key=key, Body=body)
+
+    def client(self, identity: Mapping[str, str]) -> Any:
+        """boto3's client of one identity."""
+        return boto3.client(
+            "s3",
+            endpoint_url=self.endpoint,
+            region_name=os.environ.get("AWS_DEFAULT_REGION", "us-east-1"),
+            aws_access_key_id=identity["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=identity["AWS_SECRET_ACCESS_KEY"],
+            config=Config(connect_timeout=2, read_timeout=10, retries={"total_max_attempts": 1}),
+        )
+
+
+@dataclass
+class Seaweed(ObjectStore):
+    """One running server of the tests' own."""
 
     process: subprocess.Popen[bytes]
     root: Path
-    endpoint: str
     command: list[str]
 
     @classmethod
@@ -69,8 +110,7 @@ class Seaweed:
             "bucket": BUCKET,
         }
         command = [weed, "-logtostderr=true", "mini", *(f"-{k}={v}" for k, v in flags.items())]
-        endpoint = f"http://127.0.0.1:{s3}"
-        server = cls(_spawn(command, root), root, endpoint, command)
+        server = cls(f"http://127.0.0.1:{s3}", _spawn(command, root), root, command)
         server._wait()
         return server
 
@@ -83,21 +123,6 @@ class Seaweed:
         """Start it again on the same data and ports."""
         self.process = _spawn(self.command, self.root)
         self._wait()
-
-    def put(self, key: str, body: bytes) -> None:
-        """Store an object, as MLflow would."""
-        self.client(WRITER).put_object(Bucket=BUCKET, Key=key, Body=body)
-
-    def client(self, identity: Mapping[str, str]) -> Any:
-        """boto3's client of one identity."""
-        return boto3.client(
-            "s3",
-            endpoint_url=self.endpoint,
-            region_name="us-east-1",
-            aws_access_key_id=identity["AWS_ACCESS_KEY_ID"],
-            aws_secret_access_key=identity["AWS_SECRET_ACCESS_KEY"],
-            config=Config(connect_timeout=2, read_timeout=10, retries={"total_max_attempts": 1}),
-        )
 
     def stop(self) -> None:
         """End the server, whatever it is doing."""

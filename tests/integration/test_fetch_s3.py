@@ -12,7 +12,7 @@ from registry.bundle import Manifest
 from registry.errors import BundleInvalid, LostRace, Unreachable
 from serving.node.fetch import Fetcher
 from serving.node.sources.addresses import Addresses
-from tests.seaweed import BUCKET, READER, Seaweed
+from tests.seaweed import BUCKET, READER, WRITER, ObjectStore
 from tests.servingfakes.versions import folder
 
 PREFIX = "1/models/m-1/artifacts"
@@ -29,7 +29,7 @@ def _as_a_node(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def manifest(seaweed: Seaweed, tmp_path: Path) -> Manifest:
+def manifest(seaweed: ObjectStore, tmp_path: Path) -> Manifest:
     root = folder(tmp_path / "made", MODEL, files={"MLmodel": "flavors: {}", "baton/a b#1": "{}"})
     (root / "empty").touch()
     made = Manifest.of(root)
@@ -38,19 +38,19 @@ def manifest(seaweed: Seaweed, tmp_path: Path) -> Manifest:
     return made
 
 
-def _fetcher(seaweed: Seaweed, **more: float) -> Fetcher:
+def _fetcher(seaweed: ObjectStore, **more: float) -> Fetcher:
     return Fetcher(addresses=Addresses(s3_endpoint=seaweed.endpoint).open, **more)
 
 
 def test_a_version_arrives_with_every_byte(
-    seaweed: Seaweed, manifest: Manifest, tmp_path: Path
+    seaweed: ObjectStore, manifest: Manifest, tmp_path: Path
 ) -> None:
     _fetcher(seaweed).fetch(SOURCE, manifest, tmp_path / "into")
     manifest.verify(tmp_path / "into")
 
 
 def test_a_prefix_may_be_empty_or_hold_what_means_something_in_addresses(
-    seaweed: Seaweed, manifest: Manifest, tmp_path: Path
+    seaweed: ObjectStore, manifest: Manifest, tmp_path: Path
 ) -> None:
     one = {name: digest for name, digest in manifest.files.items() if name == "MLmodel"}
     for number, prefix in enumerate(("", "a #1/50%25/what?/é")):
@@ -60,8 +60,10 @@ def test_a_prefix_may_be_empty_or_hold_what_means_something_in_addresses(
         Manifest(one).verify(into)
 
 
-def test_the_nodes_identity_can_neither_write_nor_list(seaweed: Seaweed) -> None:
+def test_the_nodes_identity_can_neither_write_nor_list(seaweed: ObjectStore) -> None:
     """Else the tests here would not show that reading is enough."""
+    if READER == WRITER:
+        pytest.skip("one pair of keys for both was named: BATON_TEST_S3_READER_KEY, _SECRET")
     node = seaweed.client(READER)
     for forbidden in (
         lambda: node.put_object(Bucket=BUCKET, Key="x", Body=b""),
@@ -73,7 +75,7 @@ def test_the_nodes_identity_can_neither_write_nor_list(seaweed: Seaweed) -> None
 
 
 def test_a_fetch_that_was_given_up_goes_on_from_where_it_was(
-    seaweed: Seaweed, manifest: Manifest, tmp_path: Path
+    seaweed: ObjectStore, manifest: Manifest, tmp_path: Path
 ) -> None:
     into = tmp_path / "into"
     half = into / "model.onnx"
@@ -88,7 +90,9 @@ def test_a_fetch_that_was_given_up_goes_on_from_where_it_was(
     assert half.read_bytes() == b"x" * have + MODEL[have:]
 
 
-def test_a_missing_object_is_named(seaweed: Seaweed, manifest: Manifest, tmp_path: Path) -> None:
+def test_a_missing_object_is_named(
+    seaweed: ObjectStore, manifest: Manifest, tmp_path: Path
+) -> None:
     there = f"s3://{BUCKET}/elsewhere"
     with pytest.raises(BundleInvalid, match=f"{there}/MLmodel at http.*: no such object"):
         _fetcher(seaweed).fetch(there, manifest, tmp_path / "into")
@@ -96,7 +100,7 @@ def test_a_missing_object_is_named(seaweed: Seaweed, manifest: Manifest, tmp_pat
 
 @pytest.mark.parametrize("body", [b"longer than it was judged", b"short"])
 def test_an_object_that_changed_its_size_is_refused(
-    seaweed: Seaweed, manifest: Manifest, tmp_path: Path, body: bytes
+    seaweed: ObjectStore, manifest: Manifest, tmp_path: Path, body: bytes
 ) -> None:
     seaweed.put(f"{PREFIX}/MLmodel", body)
     with pytest.raises(BundleInvalid, match=f"MLmodel: the manifest says 11 .* has {len(body)}"):
@@ -104,7 +108,7 @@ def test_an_object_that_changed_its_size_is_refused(
 
 
 def test_an_object_that_got_shorter_than_what_came_is_refused(
-    seaweed: Seaweed, manifest: Manifest, tmp_path: Path
+    seaweed: ObjectStore, manifest: Manifest, tmp_path: Path
 ) -> None:
     seaweed.put(f"{PREFIX}/MLmodel", b"short")
     (tmp_path / "into").mkdir()
@@ -121,7 +125,7 @@ def test_an_object_that_got_shorter_than_what_came_is_refused(
     ],
 )
 def test_wrong_keys_are_told_with_what_to_do(
-    seaweed: Seaweed,
+    seaweed: ObjectStore,
     manifest: Manifest,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -135,7 +139,7 @@ def test_wrong_keys_are_told_with_what_to_do(
 
 
 def test_a_bucket_that_may_not_be_read_is_told(
-    seaweed: Seaweed, manifest: Manifest, tmp_path: Path
+    seaweed: ObjectStore, manifest: Manifest, tmp_path: Path
 ) -> None:
     with pytest.raises(Unreachable, match="s3://other/.*: refused"):
         _fetcher(seaweed).fetch("s3://other/x", manifest, tmp_path / "into")

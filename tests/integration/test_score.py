@@ -24,7 +24,7 @@ from registry.ledger import Route
 from registry.settings import Settings
 from registry.sql_ledger import SqlLedger
 from tests.fakes.crew import InlineCrew
-from tests.seaweed import BUCKET, Seaweed
+from tests.seaweed import BUCKET, WRITER, ObjectStore
 from tests.servingfakes import batches, models
 from tests.servingfakes.versions import append, folder, mlmodel, route
 from training.__main__ import main
@@ -270,16 +270,15 @@ def test_the_command_says_what_is_wrong_by_its_exit_code(
 
 
 @pytest.fixture
-def bucket(seaweed: Seaweed, settings: Settings, monkeypatch: pytest.MonkeyPatch):
+def bucket(seaweed: ObjectStore, settings: Settings, monkeypatch: pytest.MonkeyPatch):
     """boto3's client of the session's S3 server, and settings that point there."""
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "writer")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "writer-secret")
-    monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+    for name, value in {"AWS_DEFAULT_REGION": "us-east-1", **WRITER}.items():
+        monkeypatch.setenv(name, value)
     return boto3.client("s3", endpoint_url=seaweed.endpoint)
 
 
 def test_a_prefix_of_s3_is_scored_into_another_once(
-    settings: Settings, first: Route, seaweed: Seaweed, bucket, tmp_path: Path
+    settings: Settings, first: Route, seaweed: ObjectStore, bucket, tmp_path: Path
 ) -> None:
     import dataclasses  # noqa: PLC0415 - only here
 
@@ -311,7 +310,7 @@ def test_a_prefix_of_s3_is_scored_into_another_once(
 
 
 def test_an_s3_that_refuses_is_out_of_reach(
-    settings: Settings, first: Route, seaweed: Seaweed, bucket, monkeypatch, tmp_path: Path
+    settings: Settings, first: Route, seaweed: ObjectStore, bucket, monkeypatch, tmp_path: Path
 ) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "wrong")
     arguments = ["--input", f"s3://{BUCKET}/lake/in", "--output", str(tmp_path / "out")]
