@@ -76,7 +76,7 @@ secrets:  ## make the stack's secrets that are not there: HOST=baton.example.org
 	@$(PYTHON) infra/stack_secrets.py --host $(or $(HOST),localhost) $(if $(KEY),--key "$(KEY)" --scopes $(or $(SCOPES),predict))
 
 up:  ## build the images and start the production stack, until all of it is healthy: MINIO=1
-	@$(STACK) up --build --detach --wait
+	@$(STACK) up --build --detach --wait || { $(STACK) logs --no-log-prefix check; exit 1; }
 
 down:  ## stop the stack; its volumes stay
 	@$(STACK) down
