@@ -175,6 +175,18 @@ class Settings:
         "Where `s3://` artifacts are. Default: boto3's own.",
         env="MLFLOW_S3_ENDPOINT_URL",
     )
+    backup_artifacts: str = setting(
+        "",
+        "path or URL",
+        "The files that backups hold, as `s3://mlflow` or a directory: where MLflow keeps its "
+        "artifacts. Default: `artifacts` in BATON_HOME.",
+    )
+    backup_auth_url: str = setting(
+        "",
+        "SQLAlchemy URL",
+        "MLflow's database of users, for backups. Default: they hold none.",
+        secret=True,
+    )
     experiment_name: str = setting(
         "",
         "name",
@@ -221,6 +233,7 @@ class Settings:
             tracking_uri=tracking,
             registry_uri=registry,
             ledger_url=ledger,
+            backup_auth_url=database_urls.driver(self.backup_auth_url),
             jobs_url=database_urls.driver(self.jobs_url) or f"sqlite:///{home / 'jobs.db'}",
             actor=self.actor or getpass.getuser(),
         )

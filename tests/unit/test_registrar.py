@@ -34,7 +34,7 @@ def test_a_poll_reads_only_the_heads_that_moved(world: World) -> None:
     read: list[list[str]] = []
     heads = world.ledger.heads
 
-    def counted(*, since: int = 0) -> Sequence[Entry]:
+    def counted(*, since: Position = BEGINNING) -> Sequence[Entry]:
         found = heads(since=since)
         read.append([entry.model for entry in found])
         return found

@@ -1,0 +1,300 @@
+"""A backup or a restoration that ends at any point, and one while things go on: embedded, no nodes.
+
+`tests/stack/test_backup.py` has the same with kill -9, PostgreSQL and S3.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+from typing import Any, cast
+
+import pytest
+from mlflow import MlflowClient
+
+from registry.backup.artifacts import keep
+from registry.backup.export import Sources, back_up
+from registry.backup.place import Backup, Place
+from registry.backup.restore import Restored, Wish, check, restore
+from registry.backup.store import Store
+from registry.bundle import Manifest
+from registry.errors import StepFailed, UsageError
+from registry.ledger import Key, Route
+from registry.settings import Settings
+from registry.sql_ledger import SqlLedger
+from tests.fakes import draft
+from tests.fakes.crash import Crash, Doom, Doomed
+from tests.mlflow_home import MlflowTemplate
+
+
+class Home:
+    """An embedded registry with versions in it that nobody could load, and a place for backups."""
+
+    def __init__(self, settings: Settings, place: Path) -> None:
+        self.settings, self.at = settings, place
+        self.ledger = SqlLedger(settings.ledger_url)
+        self.mlflow = MlflowClient(settings.tracking_uri, settings.registry_uri)
+
+    @property
+    def place(self) -> Place:
+        return Place(str(self.at), endpoint="")
+
+    def begin(self) -> None:
+        self.experiment = self.mlflow.create_experiment("here", str(self.settings.artifacts_dir))
+        self.mlflow.create_registered_model("iris")
+
+    def version(self, text: str) -> Route:
+        """Register one more."""
+        run = self.mlflow.create_run(self.experiment)
+        for name in ("model/model.onnx", "model/MLmodel", "notes.txt"):
+            self.mlflow.log_text(run.info.run_id, f"{name} {text}", name)
+        source = f"{run.info.artifact_uri}/model"
+        made = self.mlflow.create_model_version("iris", source, run.info.run_id)
+        hashed = Manifest.of(Path(source))
+        return Route(
+            version=int(made.version),
+            created_ms=int(made.creation_timestamp),
+            digest=hashed.digest,
+            source=source,
+            manifest=hashed,
+        )
+
+    def promote(self, to: Route) -> None:
+        wanted = draft("iris", routes=(to,))
+        self.ledger.append(wanted, expected=self.ledger.head("iris"), at_ms=1)
+
+    def back_up(
+        self, place: Place | None = None, say: Callable[[str], None] = lambda _: None
+    ) -> Backup:
+        return back_up(self.settings, place or self.place, keep_backups=2, say=say)
+
+    def restore(self, place: Place | None = None, **wish: Any) -> Restored:
+        return restore(self.settings, place or self.place, Wish(**wish), say=lambda _: None)
+
+    def versions(self) -> list[int]:
+        return sorted(int(v.version) for v in self.mlflow.search_model_versions("name='iris'"))
+
+    def files(self) -> dict[str, str]:
+        root = self.settings.artifacts_dir
+        return {str(p.relative_to(root)): p.read_text() for p in root.rglob("*.*") if p.is_file()}
+
+    def lose(self) -> None:
+        """Everything but the backups."""
+        self.ledger.close()
+        shutil.rmtree(self.settings.home)
+        self.ledger = SqlLedger(self.settings.ledger_url)
+
+
+@pytest.fixture
+def home(embedded: Settings, tmp_path: Path) -> Home:
+    """With one version in Production."""
+    made = Home(embedded, tmp_path / "place")
+    made.begin()
+    made.promote(made.version("one"))
+    return made
+
+
+def doomed(place: Place, doom: Doom) -> Place:
+    """The place of a process that ends when `doom` strikes."""
+    place.store = cast("Store", Doomed(place.store, doom))
+    return place
+
+
+def test_a_backup_that_ends_anywhere_is_none_and_the_next_one_goes_on(home: Home) -> None:
+    first = home.back_up()
+    home.promote(home.version("two"))
+    points, whole = [], False
+    for number in count(1):
+        doom = Doom(number)
+        try:
+            made = home.back_up(doomed(home.place, doom))
+        except Crash:
+            points.append(doom.where)
+        else:
+            break
+        for backup in home.place.backups():
+            checked = check(home.place, backup.id, say=lambda _: None)
+            assert not checked.problems, f"{doom.where}: {checked.problems}"
+        newest = home.place.backup("")
+        whole = whole or newest.id != first.id
+        assert whole or newest.body["versions"] == 1
+    assert len(points) > 20
+    assert "after write" in points
+    assert whole, "it was killed after it was whole, too"
+    assert made.is_sound
+    assert made.body["versions"] == 2
+    assert home.place.broken() == []
+    needed = {item.sha256 for one in home.place.backups() for item in home.place.items(one.id)}
+    assert home.place.objects() == needed
+
+
+def test_what_was_copied_before_it_broke_off_is_not_read_again(home: Home) -> None:
+    for number in range(5):
+        home.version(f"more {number}")
+    artifacts = Sources.of(home.settings).artifacts
+    place = doomed(home.place, Doom(30))
+    with pytest.raises(Crash):
+        keep(artifacts, place, home.place.begin("now"), note_seconds=0.0)
+    assert home.place.backups() == []
+    assert home.place.broken() == ["000001-now"]
+    home.place.claim(home.ledger.id)
+    made = home.back_up()
+    assert 0 < made.body["artifacts"]["read_files"] < made.body["artifacts"]["files"]
+
+
+def test_a_restoration_that_ends_anywhere_is_repeated(home: Home) -> None:
+    home.promote(home.version("two"))
+    home.back_up()
+    wanted = (home.files(), home.versions())
+    home.lose()
+    points, keys = [], set()
+    for number in count(1):
+        doom = Doom(number)
+        try:
+            restored = home.restore(doomed(home.place, doom), replace=number > 1)
+        except Crash:
+            points.append(doom.where)
+            head = home.ledger.head("iris")
+            keys |= {head.key} if head else set()
+        else:
+            break
+    assert len(points) > 8
+    assert not restored.problems
+    assert (home.files(), home.versions()) == wanted
+    head = home.ledger.head("iris")
+    assert head is not None
+    assert head.key.seq == 1
+    assert head.key not in keys
+    assert head.key.epoch == restored.epoch
+
+
+def test_every_restoration_from_a_place_begins_a_later_epoch(home: Home) -> None:
+    home.back_up()
+    epochs = []
+    for _ in range(3):
+        home.lose()
+        epochs.append(home.restore().epoch)
+        assert home.ledger.head("iris").key == Key(epochs[-1], 1)
+    assert epochs == [2, 3, 4]
+    home.lose()
+    with pytest.raises(UsageError, match="epochs up to 4 were in use"):
+        home.restore(epoch=4)
+    assert home.restore(epoch=9).epoch == 9
+
+
+def test_a_promotion_meanwhile_has_it_copied_again(home: Home) -> None:
+    """Then the ledger and MLflow's database are of one moment."""
+    said: list[str] = []
+
+    def say(what: str) -> None:
+        said.append(what)
+        if what.startswith("tracking") and len(said) < 3:
+            home.promote(home.version("meanwhile"))
+
+    made = home.back_up(say=say)
+    assert "something was promoted meanwhile; once more" in said
+    assert (made.body["ledger"]["revision"], made.body["versions"]) == (2, 2)
+    assert made.body["notes"] == []
+    home.lose()
+    home.restore()
+    assert home.versions() == [1, 2]
+    assert home.ledger.head("iris").route.version == 2
+
+
+def test_a_version_registered_meanwhile_is_whole_or_not_there(home: Home) -> None:
+    """Its files may be in the backup without it, never the other way round."""
+
+    def say(what: str) -> None:
+        if what == "artifacts …":
+            home.version("meanwhile")
+
+    made = home.back_up(say=say)
+    assert made.is_sound
+    assert home.versions() == [1, 2]
+    home.lose()
+    assert not home.restore().problems
+    assert home.versions() == [1]
+    assert any("meanwhile" in text for text in home.files().values())
+
+
+def test_what_serves_and_lost_a_file_is_a_problem_and_what_served_a_note(home: Home) -> None:
+    home.promote(home.version("two"))
+    [old, new] = [entry.route for entry in reversed(home.ledger.history("iris"))]
+    Path(old.source, "MLmodel").unlink()
+    made = home.back_up()
+    assert made.is_sound
+    [note] = made.body["notes"]
+    assert note.startswith("iris v1: missing at")
+    Path(new.source, "MLmodel").unlink()
+    made = home.back_up()
+    [problem] = made.body["problems"]
+    assert problem.startswith("iris v2 (in Production): missing at")
+    assert problem.endswith(": MLmodel")
+    home.lose()
+    assert home.restore(backup="2").problems == (problem,)
+
+
+def test_old_backups_go_and_the_newest_sound_one_stays(home: Home) -> None:
+    home.back_up()
+    route = home.ledger.head("iris").route
+    Path(route.source, "model.onnx").write_text("rotten")
+    made = [home.back_up() for _ in range(3)]
+    assert not any(one.is_sound for one in made)
+    assert [one.number for one in home.place.backups()] == [4, 3, 1]
+    home.lose()
+    assert not home.restore(backup="1").problems
+    assert Path(route.source, "model.onnx").read_text() == "model/model.onnx one"
+
+
+def test_a_part_that_rotted_is_refused_before_anything_is_written(home: Home) -> None:
+    home.back_up()
+    for name in ("ledger.jsonl", "tracking.dump"):
+        [file] = home.at.glob(f"backups/*/{name}")
+        whole = file.read_bytes()
+        file.write_bytes(whole[:-1])
+        home.lose()
+        with pytest.raises(StepFailed, match=f"{name}: damaged: expected sha256"):
+            home.restore()
+        assert home.ledger.heads() == []
+        assert not (home.settings.home / "mlflow.db").exists()
+        file.unlink()
+        with pytest.raises(StepFailed, match=f"{name}: missing; restore another backup"):
+            home.restore()
+        file.write_bytes(whole)
+
+
+def test_a_home_with_something_in_it_is_not_overwritten(home: Home) -> None:
+    home.back_up()
+    home.promote(home.version("two"))
+    with pytest.raises(UsageError, match="not empty: database 'tracking', the ledger, the artif"):
+        home.restore()
+    assert home.ledger.head("iris").route.version == 2
+    assert home.restore(replace=True).epoch == 2
+    assert home.ledger.head("iris").route.version == 1
+
+
+def test_files_are_restored_to_where_the_ledger_says_they_are(
+    home: Home, mlflow_template: MlflowTemplate, tmp_path: Path
+) -> None:
+    home.back_up()
+    other = Home(Settings(home=tmp_path / "elsewhere").resolved(), home.at)
+    with pytest.raises(UsageError, match="BATON_BACKUP_ARTIFACTS: .* restore to the same address"):
+        other.restore()
+
+
+def test_backups_of_another_ledger_are_kept_apart(
+    home: Home, mlflow_template: MlflowTemplate, tmp_path: Path
+) -> None:
+    home.back_up()
+    other = Home(mlflow_template.copy(tmp_path / "elsewhere"), home.at)
+    other.begin()
+    other.promote(other.version("one"))
+    with pytest.raises(UsageError, match="keeps backups of ledger"):
+        other.back_up()
+
+
+def test_backups_do_not_lie_among_the_artifacts(home: Home) -> None:
+    with pytest.raises(UsageError, match="lies where the artifacts are"):
+        home.back_up(Place(str(home.settings.artifacts_dir / "backups"), endpoint=""))

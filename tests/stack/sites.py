@@ -1,0 +1,132 @@
+"""A registry with a history in it, embedded or on PostgreSQL and S3; all its contents, to compare."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import mlflow
+import sqlalchemy as sa
+
+from registry.settings import Settings
+from tests.integration.commands import GATES, MODEL, ROOT, Shell, _graph
+from tests.postgres import Postgres
+from tests.seaweed import _WRITER as WRITER
+from tests.seaweed import BUCKET, Seaweed
+
+PREFIX = "artifacts"
+HISTORY = (("promote", "1"), ("promote", "2"), ("promote", "3"), ("rollback",))
+SERVES = 2
+
+
+@dataclass(frozen=True)
+class Site(Shell):
+    """Where a registry is; `server` keeps its files, if it is not embedded."""
+
+    server: Seaweed | None = None
+
+    @classmethod
+    def embedded(cls, home: Path) -> Site:
+        """Everything below `home`, which may be there."""
+        return cls._of(home, {}, None)
+
+    @classmethod
+    def on(cls, postgres: Postgres, server: Seaweed, home: Path) -> Site:
+        """New databases, and a bucket."""
+        addresses = {
+            "MLFLOW_TRACKING_URI": postgres.new_database(),
+            "BATON_LEDGER_URL": postgres.new_database(),
+            "BATON_BACKUP_ARTIFACTS": f"s3://{BUCKET}/{PREFIX}",
+            "MLFLOW_S3_ENDPOINT_URL": server.endpoint,
+            **WRITER,
+        }
+        return cls._of(home, addresses, server)
+
+    @classmethod
+    def _of(cls, home: Path, addresses: Mapping[str, str], server: Seaweed | None) -> Site:
+        home.mkdir(parents=True, exist_ok=True)
+        gates = home.with_name(f"{home.name}.gates.toml")
+        gates.write_text(GATES)
+        own = {k: v for k, v in os.environ.items() if not k.startswith(("BATON_", "MLFLOW_", "AWS_"))}
+        environ = {
+            **own,
+            "BATON_HOME": str(home),
+            "BATON_GATES": str(gates),
+            "BATON_ACTOR": "ada",
+            "PYTHONPATH": str(ROOT),
+            **addresses,
+        }
+        return cls(Settings.read(environ, dotenv=home / "none"), environ, server)
+
+    def fill(self) -> None:
+        """Three versions, promoted one after the other, and a rollback."""
+        os.environ.update({k: v for k, v in self.environ.items() if k.startswith(("AWS", "MLFLOW"))})
+        mlflow.set_tracking_uri(self.settings.tracking_uri)
+        where = f"s3://{BUCKET}/{PREFIX}" if self.server else str(self.settings.artifacts_dir)
+        mlflow.set_experiment(experiment_id=mlflow.create_experiment("here", where))
+        for weight in (1.0, 2.0, 3.0):
+            self.register(weight)
+        for command, *version in HISTORY:
+            done = self.call(command, MODEL, *version)
+            assert done.code == 0, done.err
+
+    def register(self, weight: float) -> None:
+        """One more version, with a run that has something of everything."""
+        with mlflow.start_run():
+            mlflow.log_params({"weight": weight, "why": "élan “so” 'it' is"})
+            mlflow.log_metric("accuracy", 0.95)
+            mlflow.log_metric("loss", 1 / 3, step=2)
+            mlflow.set_tag("by", "ada")
+            mlflow.log_text(f"about {weight}", "notes/a b#1.txt")
+            made = mlflow.onnx.log_model(_graph(weight), name="model")
+        mlflow.register_model(made.model_uri, MODEL)
+
+    def rows(self) -> dict[str, list[tuple[Any, ...]]]:
+        """Every row of every table of MLflow's."""
+        return {n: r for n, r in _rows(self.settings.tracking_uri).items() if n[:6] != "baton_"}
+
+    def ledger(self) -> dict[str, list[tuple[Any, ...]]]:
+        """The ledger's own tables."""
+        return {n: r for n, r in _rows(self.settings.ledger_url).items() if n[:6] == "baton_"}
+
+    def files(self) -> dict[str, bytes]:
+        """Every artifact."""
+        if self.server is None:
+            root = self.settings.artifacts_dir
+            return {
+                str(path.relative_to(root)): path.read_bytes()
+                for path in root.rglob("*")
+                if path.is_file()
+            }
+        client = self.server.client(WRITER)
+        keys = [
+            found["Key"]
+            for page in client.get_paginator("list_objects_v2").paginate(
+                Bucket=BUCKET, Prefix=f"{PREFIX}/"
+            )
+            for found in page.get("Contents", ())
+        ]
+        read = {key: client.get_object(Bucket=BUCKET, Key=key)["Body"].read() for key in keys}
+        return {key.removeprefix(f"{PREFIX}/"): body for key, body in read.items()}
+
+    def put(self, name: str, body: bytes) -> None:
+        """Write an artifact behind everybody's back."""
+        if self.server:
+            self.server.put(f"{PREFIX}/{name}", body)
+        else:
+            self.settings.artifacts_dir.joinpath(name).write_bytes(body)
+
+
+def _rows(url: str) -> dict[str, list[tuple[Any, ...]]]:
+    engine = sa.create_engine(url)
+    with engine.connect() as connection:
+        names = sa.inspect(connection).get_table_names()
+        found = {
+            name: [tuple(row) for row in connection.execute(sa.text(f'SELECT * FROM "{name}"'))]
+            for name in names
+        }
+    engine.dispose()
+    return {name: sorted(rows, key=repr) for name, rows in found.items()}
