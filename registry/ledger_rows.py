@@ -21,9 +21,7 @@ def select_heads() -> sa.Select[Any]:
     )
 
 
-def appended(
-    connection: sa.Connection, draft: Draft, expected: Entry | None, at_ms: int
-) -> Entry:
+def appended(connection: sa.Connection, draft: Draft, expected: Entry | None, at_ms: int) -> Entry:
     """Append `draft` after `expected` in the caller's transaction; raises LostRace."""
     connection.execute(sa.update(tables.ledger).values(revision=tables.ledger.c.revision + 1))
     ledger = connection.execute(sa.select(tables.ledger)).one()

@@ -46,9 +46,7 @@ class SqlLedger:
         epoch = sa.select(tables.ledger.c.epoch).scalar_subquery()
         read = sa.case((epoch == since.epoch, since.revision), else_=0)
         newer = (
-            select_heads()
-            .where(tables.heads.c.revision > read)
-            .order_by(tables.entries.c.revision)
+            select_heads().where(tables.heads.c.revision > read).order_by(tables.entries.c.revision)
         )
         return [to_entry(row) for row in self._read(newer)]
 

@@ -37,15 +37,18 @@ class Kept:
         """Of all files."""
         return sum(item.size for item in self.items.values())
 
+    def listing(self) -> bytes:
+        """A line for each file, by name."""
+        lines = [json.dumps(astuple(item)) for _, item in sorted(self.items.items())]
+        return "".join(f"{line}\n" for line in lines).encode()
+
     def to_json(self) -> dict[str, Any]:
         """As it stands in `backup.json`."""
         own = {"files": len(self.items), "bytes": self.bytes}
         return {**own, "read_files": self.read, "read_bytes": self.read_bytes}
 
 
-def keep(
-    source: Store, place: Place, backup: str, *, note_seconds: float = NOTE_SECONDS
-) -> Kept:
+def keep(source: Store, place: Place, backup: str, *, note_seconds: float = NOTE_SECONDS) -> Kept:
     """Copy every file of `source` that `place` does not have; notes how far it is as it goes."""
     known = {item.name: item for name in _earlier(place) for item in place.items(name)}
     objects, scratch, kept = place.objects(), place.store.scratch, Kept()
@@ -160,8 +163,7 @@ def _same(before: Item, found: Stored) -> bool:
 
 def _note(place: Place, backup: str, kept: Kept) -> None:
     """Write down every file so far; an interrupted backup is gone on with from here."""
-    lines = [json.dumps(astuple(item)) for _, item in sorted(kept.items.items())]
-    place.put(backup, ARTIFACTS, io.BytesIO("".join(f"{line}\n" for line in lines).encode()))
+    place.put(backup, ARTIFACTS, io.BytesIO(kept.listing()))
 
 
 def _together(work: Callable[[Any], T], things: Iterator[Any]) -> Iterator[T]:

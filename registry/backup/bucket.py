@@ -90,7 +90,8 @@ class Bucket:
             response_checksum_validation="when_required",
         )
         try:
-            return boto3.Session().client("s3", endpoint_url=self._endpoint or None, config=config)
+            session = boto3.Session()
+            return session.client("s3", endpoint_url=self._endpoint or None, config=config)
         except (BotoCoreError, ValueError) as error:  # ValueError: no address at all
             raise Unreachable(
                 f"{self._what}: {self.address}: {error}; look at MLFLOW_S3_ENDPOINT_URL and the keys"
@@ -104,7 +105,7 @@ class Bucket:
 
     @contextmanager
     def _tell(self, name: str, right: str) -> Iterator[None]:
-        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - only for S3
+        from botocore.exceptions import BotoCoreError, ClientError  # noqa: PLC0415 - as above
 
         at = f" at {self._endpoint}" if self._endpoint else ""
         where = f"s3://{self._bucket}/{self._prefix}{name}{at}"

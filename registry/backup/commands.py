@@ -87,7 +87,9 @@ def restore_command(
     _show_restored(done, as_json=as_json)
 
 
-def _go_on(settings: Settings, place: Place, *, keep: int | None, hours: float, listen: str) -> None:
+def _go_on(
+    settings: Settings, place: Place, *, keep: int | None, hours: float, listen: str
+) -> None:
     Sources.of(settings)  # what is set wrongly is told at once, not at every attempt
     log.to_json(settings.log_level)
     stop = threading.Event()

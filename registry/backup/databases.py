@@ -32,13 +32,13 @@ SELECT DISTINCT artifact_location FROM experiments
 WHERE experiment_id IN (SELECT experiment_id FROM runs) ORDER BY 1
 """
 # In the transaction of the restoration: a reader sees the old tables or the new ones.
-_EMPTY: Final = rf"""
-SET lock_timeout = '{_BUSY_SECONDS:.0f}s';
+_EMPTY: Final = r"""
+SET lock_timeout = '30s';
 DO $$
 DECLARE found record;
 BEGIN
   FOR found IN SELECT schemaname, tablename FROM pg_catalog.pg_tables
-    WHERE schemaname = current_schema() AND tablename NOT LIKE '{_OURS.replace("_", r"\_")}%'
+    WHERE schemaname = current_schema() AND tablename NOT LIKE 'baton\_%'
   LOOP
     EXECUTE format('DROP TABLE %I.%I CASCADE', found.schemaname, found.tablename);
   END LOOP;
@@ -225,6 +225,8 @@ class Postgres:
             raise Unreachable(
                 f"{self.variable}: {error.orig}; check it, and that its database runs"
             ) from error
+        except exc.ProgrammingError as error:
+            raise SettingsError(f"{self.variable}: not MLflow's database: {error.orig}") from error
         finally:
             engine.dispose()
 

@@ -42,7 +42,7 @@ class Directory:
         if not self._root.is_dir():
             raise SettingsError(f"{self._what}: {self._root} is no directory")
         with self._tell(""):
-            os.listdir(self._root)
+            next(self._root.iterdir(), None)
 
     def files(self, below: str = "") -> Iterator[Stored]:
         """See `Store.files`."""

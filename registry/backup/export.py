@@ -8,6 +8,7 @@ the ledger move while MLflow's databases are copied, both are done again.
 from __future__ import annotations
 
 import hashlib
+import io
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -15,12 +16,12 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, BinaryIO, Final
 
 from registry.backup.artifacts import Kept, faults, keep, relative
 from registry.backup.databases import Database, databases
 from registry.backup.history import History, LedgerRows
-from registry.backup.place import Backup, Place, open_store
+from registry.backup.place import ARTIFACTS, Backup, Place, open_store
 from registry.backup.store import Store, overlap
 from registry.errors import SettingsError, UsageError
 from registry.settings import Settings
@@ -91,7 +92,7 @@ def back_up(settings: Settings, place: Place, *, keep_backups: int | None, say: 
         say(f"artifacts: {len(kept.items)} files, {kept.read} of them read")
         body = _body(sources, history, kept)
         body["notes"] += notes
-        body["parts"] = parts
+        body["parts"] = {**parts, ARTIFACTS: _part(io.BytesIO(kept.listing()))}
         body["made_at"] = now.isoformat(timespec="seconds")
         body["seconds"] = round(time.monotonic() - begun, 1)
         made = place.finish(name, body)
@@ -131,20 +132,22 @@ def _copies(
     with Path(scratch, LEDGER).open("wb") as file:
         history = ledger.save(file)
     say(f"ledger: {history.entries} entries of {len(history.heads)} models")
-    parts = {LEDGER: part(Path(scratch, LEDGER))}
+    with Path(scratch, LEDGER).open("rb") as file:
+        parts = {LEDGER: _part(file)}
     for purpose, database in sources.databases.items():
         copy = Path(scratch, f"{purpose}.dump")
         database.save(copy)
-        parts[copy.name] = {**part(copy), "purpose": purpose, "dialect": database.dialect}
+        with copy.open("rb") as file:
+            own = {"purpose": purpose, "dialect": database.dialect}
+            parts[copy.name] = {**_part(file), **own}
         say(f"{purpose}: {copy.stat().st_size} bytes of {database.dialect}")
     return history, parts
 
 
-def part(file: Path) -> dict[str, Any]:
+def _part(file: BinaryIO) -> dict[str, Any]:
     """A file of a backup, as `backup.json` names it."""
-    with file.open("rb") as source:
-        sha256 = hashlib.file_digest(source, "sha256").hexdigest()
-    return {"sha256": sha256, "size": file.stat().st_size}
+    sha256 = hashlib.file_digest(file, "sha256").hexdigest()
+    return {"sha256": sha256, "size": file.tell()}
 
 
 def _body(sources: Sources, history: History, kept: Kept) -> dict[str, Any]:
@@ -155,8 +158,11 @@ def _body(sources: Sources, history: History, kept: Kept) -> dict[str, Any]:
     named = sources.databases["tracking"].artifact_roots()
     addresses = [*named, *(route.source for _, route in history.routes)]
     inside = [one for one in addresses if relative(one, root) is not None]
-    gone += [f"experiments at {one}: outside {root}: not in the backup" for one in named
-             if relative(one, root) is None]
+    gone += [
+        f"experiments at {one}: outside {root}: not in the backup"
+        for one in named
+        if relative(one, root) is None
+    ]
     return {
         "ledger": history.to_json(),
         "artifacts": {"address": root, "is_named": any(map(_is_fixed, inside)), **kept.to_json()},
@@ -173,13 +179,12 @@ def _is_fixed(address: str) -> bool:
 
 def _prune(place: Place, keep_backups: int | None) -> int:
     """Keep so many of the newest, and the newest sound one; what broke off goes anyway."""
-    if keep_backups is None:
-        return 0
-    whole = place.backups()
+    whole, broken = place.backups(), place.broken()
     sound = next((backup for backup in whole if backup.is_sound), None)
     kept = {backup.id for backup in whole[:keep_backups]} | ({sound.id} if sound else set())
     old = [backup.id for backup in whole if backup.id not in kept]
-    for name in [*old, *place.broken()]:
+    for name in [*old, *broken]:
         place.remove(name)
-    place.sweep(needed={item.sha256 for name in kept for item in place.items(name)})
+    if old or broken:
+        place.sweep(needed={item.sha256 for name in kept for item in place.items(name)})
     return len(old)

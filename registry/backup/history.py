@@ -10,7 +10,7 @@ from __future__ import annotations
 import fcntl
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, Final
@@ -84,9 +84,10 @@ class LedgerRows:
                     raise _busy() from None
                 yield
             return
-        with self._readers.connect() as connection:
-            connection.detach()  # closed at the end, and the lock with it, instead of kept open
+        with ExitStack() as stack:
             with reaching():
+                connection = stack.enter_context(self._readers.connect())
+                connection.detach()  # closed at the end, and the lock with it, instead of kept
                 taken = connection.execute(sa.select(sa.func.pg_try_advisory_lock(_LOCK)))
             if not taken.scalar_one():
                 raise _busy()
@@ -188,4 +189,3 @@ def _history(connection: sa.Connection) -> History:
 
 def _busy() -> Underway:
     return Underway("another backup or restoration of this ledger is running; wait for its end")
-

@@ -157,7 +157,9 @@ def _fits(backup: Backup, sources: Sources) -> None:
 
 
 def _refuse_what_is_there(sources: Sources, ledger: LedgerRows) -> None:
-    there = [f"database {p!r}" for p, database in sources.databases.items() if not database.is_empty()]
+    there = [
+        f"database {p!r}" for p, database in sources.databases.items() if not database.is_empty()
+    ]
     if ledger.revision:
         there.append("the ledger")
     if next(iter(sources.artifacts.files()), None):
@@ -201,5 +203,3 @@ def _found(
 
 def _lost(lost: Mapping[str, str]) -> list[str]:
     return [f"{name}: {why}" for name, why in sorted(lost.items())]
-
-

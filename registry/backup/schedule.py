@@ -76,13 +76,15 @@ class Schedule:
         """Until stopped. The first one is due when the newest there is has grown old."""
         due = self.tally.last_success + self.seconds
         while not stop.wait(max(0.0, min(due - self.clock(), self.seconds))):
-            due = self.clock() + (self.seconds if self._once() else min(self.seconds, RETRY_SECONDS))
+            due = self.clock() + (
+                self.seconds if self._once() else min(self.seconds, RETRY_SECONDS)
+            )
 
     def _once(self) -> bool:
         try:
             backup = self.make()
         except BatonError as error:
-            _log.error("no backup was made: %s", error)  # noqa: TRY400 - the message is for people
+            _log.error("no backup was made: %s", error)
             self.tally.failures += 1
             return False
         if not backup.is_sound:
@@ -106,7 +108,7 @@ def telling(tally: Tally, address: str) -> Iterator[None]:
         raise UsageError(f"--listen: expected host:port, got {address!r}")
 
     class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:  # noqa: N802 - http.server's name
+        def do_GET(self) -> None:
             found = self.path == "/metrics"
             body = tally.text().encode() if found else b"only /metrics is here\n"
             self.send_response(200 if found else 404)

@@ -250,7 +250,7 @@ def test_old_backups_go_and_the_newest_sound_one_stays(home: Home) -> None:
 
 def test_a_part_that_rotted_is_refused_before_anything_is_written(home: Home) -> None:
     home.back_up()
-    for name in ("ledger.jsonl", "tracking.dump"):
+    for name in ("ledger.jsonl", "tracking.dump", "artifacts.jsonl"):
         [file] = home.at.glob(f"backups/*/{name}")
         whole = file.read_bytes()
         file.write_bytes(whole[:-1])

@@ -11,10 +11,10 @@ import pytest
 
 from registry.backup.place import Place, open_store
 from registry.backup.store import Store, overlap, spooled
-from registry.errors import SettingsError, StepFailed, UsageError
+from registry.errors import SettingsError, StepFailed, Unreachable, UsageError
 from tests.missing import ServiceMissing
 from tests.seaweed import _WRITER as WRITER
-from tests.seaweed import BUCKET
+from tests.seaweed import BUCKET, READER, Seaweed
 from tests.servingfakes.disks import small_disk
 
 BIG = bytes(range(256)) * 64 * 1024  # 16 MiB: S3 takes it in parts
@@ -84,9 +84,9 @@ def test_a_write_that_breaks_off_leaves_what_was_there(store: Store) -> None:
 
     class Breaking(io.BytesIO):
         def read(self, *_: Any) -> bytes:
-            raise KeyboardInterrupt
+            raise RuntimeError("broke off")
 
-    with pytest.raises(KeyboardInterrupt):
+    with pytest.raises(RuntimeError, match="broke off"):
         store.write("x", Breaking(BIG))
     assert names(store) == ["x"]
     assert read(store, "x") == b"one"
@@ -141,6 +141,19 @@ def test_a_folder_whose_mark_is_missing_is_no_backup(address: tuple[str, str]) -
     assert place.backup("1").id == "000001-now"
     with pytest.raises(UsageError, match=r"unknown backup .* '3'; there is: 000002-now, 000001-no"):
         place.backup("3")
+
+
+def test_a_bucket_that_may_only_be_read_is_no_place(
+    seaweed: Seaweed, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in READER.items():
+        monkeypatch.setenv(name, value)
+    place = Place(f"s3://{BUCKET}/read-only", endpoint=seaweed.endpoint)
+    told = "the place of backups: s3://mlflow/read-only/.*AWS credentials here must allow"
+    with pytest.raises(Unreachable, match=f"{told} s3:ListBucket"):
+        place.claim("one")
+    with pytest.raises(Unreachable, match=f"{told} s3:PutObject"):
+        place.note_epoch(2)
 
 
 def test_a_store_in_another_is_told(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""A registry with a history in it, embedded or on PostgreSQL and S3; all its contents, to compare."""
+"""A registry with a history in it, embedded or on PostgreSQL and S3, and all its contents."""
 
 from __future__ import annotations
 
@@ -50,7 +50,9 @@ class Site(Shell):
         home.mkdir(parents=True, exist_ok=True)
         gates = home.with_name(f"{home.name}.gates.toml")
         gates.write_text(GATES)
-        own = {k: v for k, v in os.environ.items() if not k.startswith(("BATON_", "MLFLOW_", "AWS_"))}
+        own = {
+            k: v for k, v in os.environ.items() if not k.startswith(("BATON_", "MLFLOW_", "AWS_"))
+        }
         environ = {
             **own,
             "BATON_HOME": str(home),
@@ -61,9 +63,13 @@ class Site(Shell):
         }
         return cls(Settings.read(environ, dotenv=home / "none"), environ, server)
 
+    def addresses(self) -> dict[str, str]:
+        """What MLflow's own client and boto3 read of the environment."""
+        return {k: v for k, v in self.environ.items() if k.startswith(("AWS_", "MLFLOW_"))}
+
     def fill(self) -> None:
         """Three versions, promoted one after the other, and a rollback."""
-        os.environ.update({k: v for k, v in self.environ.items() if k.startswith(("AWS", "MLFLOW"))})
+        os.environ.update(self.addresses())
         mlflow.set_tracking_uri(self.settings.tracking_uri)
         where = f"s3://{BUCKET}/{PREFIX}" if self.server else str(self.settings.artifacts_dir)
         mlflow.set_experiment(experiment_id=mlflow.create_experiment("here", where))
@@ -125,8 +131,8 @@ def _rows(url: str) -> dict[str, list[tuple[Any, ...]]]:
     with engine.connect() as connection:
         names = sa.inspect(connection).get_table_names()
         found = {
-            name: [tuple(row) for row in connection.execute(sa.text(f'SELECT * FROM "{name}"'))]
+            name: list(connection.execute(sa.select(sa.text("*")).select_from(sa.table(name))))
             for name in names
         }
     engine.dispose()
-    return {name: sorted(rows, key=repr) for name, rows in found.items()}
+    return {name: sorted(map(tuple, rows), key=repr) for name, rows in found.items()}

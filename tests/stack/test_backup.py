@@ -1,4 +1,4 @@
-"""A registry with a history, backed up and restored to another one: PostgreSQL with S3, embedded."""
+"""A registry with a history, backed up and restored: on PostgreSQL and S3, and embedded."""
 
 from __future__ import annotations
 
@@ -46,9 +46,7 @@ class Stack:
 
 
 @pytest.fixture(scope="module")
-def stack(
-    postgres: Postgres, seaweed: Seaweed, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Stack]:
+def stack(postgres: Postgres, seaweed: Seaweed, tmp_path_factory: pytest.TempPathFactory) -> Stack:
     """On PostgreSQL and S3, with a first backup."""
     root = tmp_path_factory.mktemp("stack")
     site = Site.on(postgres, seaweed, root / "var")
@@ -57,7 +55,7 @@ def stack(
     assert done.code == 0, done.err + done.out
     assert done.json["versions"] == 3
     assert done.json["problems"] == done.json["notes"] == []
-    yield Stack(site, root / "place", root)
+    return Stack(site, root / "place", root)
 
 
 def same(restored: Site, site: Site) -> None:
@@ -208,17 +206,17 @@ def test_the_same_embedded(tmp_path: Path, mlflow_template) -> None:
 
 
 def test_a_backup_that_is_killed_never_looks_whole(stack: Stack, tmp_path: Path) -> None:
-    """kill -9 at random moments; afterwards one that is left alone is whole."""
+    """At random moments, with kill -9; afterwards one that is left alone is whole."""
     place = Place(str(tmp_path / "place"), endpoint="")
     begun = time.monotonic()
     whole = stack.site.run("backup", place.store.address)
     took = time.monotonic() - begun
     assert whole.code == 0, whole.err
     [first] = place.backups()
-    random.seed(6)
+    moments = random.Random(6)  # noqa: S311 - only to spread them
     for _ in range(KILLS):
         process = stack.site.start("backup", place.store.address)
-        time.sleep(random.uniform(0.3, 0.9) * took)
+        time.sleep(moments.uniform(0.3, 0.9) * took)
         ended = process.poll() is not None
         process.send_signal(signal.SIGKILL)
         process.wait()
@@ -283,10 +281,3 @@ def test_what_is_set_wrongly_is_named(
     assert done.code == code, done.err
     assert re.search(said, done.err, re.DOTALL), done.err
     assert not (tmp_path / "place" / "backups").exists()
-
-
-def test_a_bucket_that_may_only_be_read_is_no_place(stack: Stack) -> None:
-    done = stack.site.call("backup", f"s3://{BUCKET}/other", **READER)
-    assert done.code == 4
-    assert "the place of backups" in done.err or "BATON_BACKUP_ARTIFACTS" in done.err
-    assert "AWS credentials here must allow s3:" in done.err

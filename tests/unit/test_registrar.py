@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from registry.ledger import Door, Entry
+from registry.ledger import BEGINNING, Door, Entry, Position
 from registry.model_version import ModelVersion, Stage
 from registry.policy import Adoption, MetricRule, Policy
 from registry.projection import project
