@@ -94,7 +94,7 @@ class Bucket:
             return session.client("s3", endpoint_url=self._endpoint or None, config=config)
         except (BotoCoreError, ValueError) as error:  # ValueError: no address at all
             raise Unreachable(
-                f"{self._what}: {self.address}: {error}; look at MLFLOW_S3_ENDPOINT_URL and the keys"
+                f"{self._what}: {self.address}: {error}; see MLFLOW_S3_ENDPOINT_URL and the keys"
             ) from error
 
     @cached_property

@@ -13,6 +13,7 @@ from typing import IO
 
 from registry.backup.store import PIECE_BYTES, Stored
 from registry.errors import SettingsError, StepFailed
+from registry.process import write_out
 
 _INCOMING = ".baton-incoming"
 
@@ -93,7 +94,9 @@ class Directory:
     def settle(self) -> None:
         """See `Store.settle`; also forgets what an interrupted write left."""
         shutil.rmtree(self._root / _INCOMING, ignore_errors=True)
-        os.sync()
+        if self._root.is_dir():
+            with self._tell(""):
+                write_out(self._root)
 
     def _path(self, name: str) -> Path:
         relative = PurePosixPath(name)

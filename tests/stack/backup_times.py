@@ -1,7 +1,8 @@
-"""How long a backup and a restoration take: `python -m tests.stack.backup_times MODELS VERSIONS MB`.
+"""How long backups take: `python -m tests.stack.backup_times MODELS VERSIONS MEGABYTES`.
 
-Real PostgreSQL and S3 on this machine; MLflow's rows and the ledger's entries are real, the files are
-random bytes that no model could be loaded from. Not a test: nothing is asserted but that it worked.
+Real PostgreSQL and S3 on this machine; MLflow's rows and the ledger's entries are real, the files
+are random bytes that no model could be loaded from. Not a test: it asserts nothing but that it
+worked.
 """
 
 from __future__ import annotations
