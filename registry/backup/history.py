@@ -19,14 +19,15 @@ import sqlalchemy as sa
 
 from registry import ledger_tables as tables
 from registry.chain import Chains, first_break
-from registry.errors import Underway
+from registry.errors import SettingsError, Underway
 from registry.ledger import Door, Draft, Entry, EntryKind, Route
-from registry.ledger_database import KEPT, open_database, reaching
+from registry.ledger_database import open_database, reaching
 from registry.ledger_rows import appended, select_heads, to_link
 
 _KEPT: Final = {
     table.name: table for table in (tables.ledger, tables.reports, tables.entries, tables.heads)
 }
+_EMPTIED: Final = (tables.heads, tables.entries, tables.reports, tables.leases, tables.nodes)
 _LOCK = 0x6261746F + 1  # any constant: the advisory lock of backups
 _AT_ONCE = 500
 
@@ -106,7 +107,7 @@ class LedgerRows:
     def load(self, lines: Iterable[bytes], *, epoch: int, actor: str, why: str, at_ms: int) -> None:
         """Make the ledger what was saved, and say every head again in `epoch`."""
         with reaching(), self._engine.begin() as connection:
-            for table in reversed(tables.metadata.sorted_tables):
+            for table in _EMPTIED:
                 connection.execute(sa.delete(table))
             _fill(connection, lines)
             connection.execute(sa.update(tables.ledger).values(epoch=epoch))
@@ -153,8 +154,8 @@ def _fill(connection: sa.Connection, lines: Iterable[bytes]) -> None:
     for line in lines:
         [(table, row)] = json.loads(line).items()
         if table == tables.ledger.name:
-            KEPT.check_schema(row["schema_version"], tables.SCHEMA_VERSION)
-            row["schema_version"] = tables.SCHEMA_VERSION
+            _take_over(connection, row)
+            continue
         if rows and (table != name or len(rows) == _AT_ONCE):
             connection.execute(sa.insert(_KEPT[name]), rows)
             rows = []
@@ -162,6 +163,17 @@ def _fill(connection: sa.Connection, lines: Iterable[bytes]) -> None:
         rows.append(row)
     if rows:
         connection.execute(sa.insert(_KEPT[name]), rows)
+
+
+def _take_over(connection: sa.Connection, row: Mapping[str, Any]) -> None:
+    """Be that ledger; how old the tables are stays as it is here."""
+    if row["schema_version"] > tables.SCHEMA_VERSION:
+        raise SettingsError(
+            f"the ledger in this backup has schema {row['schema_version']}, this Baton knows "
+            f"{tables.SCHEMA_VERSION}: upgrade Baton"
+        )
+    own = {name: row[name] for name in ("id", "revision")}
+    connection.execute(sa.update(tables.ledger).values(own))
 
 
 def _history(connection: sa.Connection) -> History:
