@@ -33,7 +33,7 @@ class Kept:
     read_bytes: int = 0
 
     @property
-    def bytes(self) -> int:
+    def size(self) -> int:
         """Of all files."""
         return sum(item.size for item in self.items.values())
 
@@ -44,7 +44,7 @@ class Kept:
 
     def to_json(self) -> dict[str, Any]:
         """As it stands in `backup.json`."""
-        own = {"files": len(self.items), "bytes": self.bytes}
+        own = {"files": len(self.items), "bytes": self.size}
         return {**own, "read_files": self.read, "read_bytes": self.read_bytes}
 
 

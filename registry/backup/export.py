@@ -16,7 +16,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 
 from registry.backup.artifacts import Kept, faults, keep, relative
 from registry.backup.databases import Database, databases
@@ -144,7 +144,7 @@ def _copies(
     return history, parts
 
 
-def _part(file: BinaryIO) -> dict[str, Any]:
+def _part(file: io.BufferedIOBase) -> dict[str, Any]:
     """A file of a backup, as `backup.json` names it."""
     sha256 = hashlib.file_digest(file, "sha256").hexdigest()
     return {"sha256": sha256, "size": file.tell()}

@@ -174,7 +174,7 @@ def _refuse_what_is_there(sources: Sources, ledger: LedgerRows) -> None:
 
 def _new_epoch(place: Place, backup: Backup, ledger: LedgerRows, wished: int | None) -> int:
     """Higher than any that a node can have seen, and never given out again from this place."""
-    least = max(backup.body["ledger"]["epoch"], place.epoch, ledger.epoch) + 1
+    least: int = max(backup.body["ledger"]["epoch"], place.epoch, ledger.epoch) + 1
     if wished is not None:
         if wished < least:
             raise UsageError(f"--epoch {wished}: epochs up to {least - 1} were in use")

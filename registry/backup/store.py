@@ -77,7 +77,8 @@ class Spool:
 @contextmanager
 def spooled(store: Store, name: str, scratch: Path | None) -> Iterator[Spool]:
     """Read a file to its end before anything is done with it; small ones stay in memory."""
-    with tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES, dir=scratch) as file:
+    folder = str(scratch) if scratch else None
+    with tempfile.SpooledTemporaryFile(_IN_MEMORY_BYTES, dir=folder) as file:
         with store.read(name) as source:
             sha256, size = copied(source, file, scratch)
         file.seek(0)
