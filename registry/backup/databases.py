@@ -34,13 +34,32 @@ WHERE experiment_id IN (SELECT experiment_id FROM runs) ORDER BY 1
 # In the transaction of the restoration: a reader sees the old tables or the new ones.
 _EMPTY: Final = r"""
 SET lock_timeout = '30s';
+SET client_min_messages = warning;
 DO $$
-DECLARE found record;
+DECLARE one text;
 BEGIN
-  FOR found IN SELECT schemaname, tablename FROM pg_catalog.pg_tables
-    WHERE schemaname = current_schema() AND tablename NOT LIKE 'baton\_%'
+  FOR one IN
+    SELECT format('%s %s CASCADE', kind, name) FROM (
+      SELECT 1, 'DROP TABLE IF EXISTS', oid, relname, oid::regclass::text FROM pg_class
+        WHERE relnamespace = current_schema()::regnamespace AND relkind IN ('r', 'p')
+      UNION ALL
+      SELECT 2, 'DROP VIEW IF EXISTS', oid, relname, oid::regclass::text FROM pg_class
+        WHERE relnamespace = current_schema()::regnamespace AND relkind = 'v'
+      UNION ALL
+      SELECT 3, 'DROP SEQUENCE IF EXISTS', oid, relname, oid::regclass::text FROM pg_class
+        WHERE relnamespace = current_schema()::regnamespace AND relkind = 'S'
+      UNION ALL
+      SELECT 4, 'DROP ROUTINE IF EXISTS', oid, proname, oid::regprocedure::text FROM pg_proc
+        WHERE pronamespace = current_schema()::regnamespace
+      UNION ALL
+      SELECT 5, 'DROP TYPE IF EXISTS', oid, typname, oid::regtype::text FROM pg_type
+        WHERE typnamespace = current_schema()::regnamespace AND typtype IN ('e', 'd')
+    ) AS found (rank, kind, oid, plain, name)
+    WHERE plain NOT LIKE 'baton\_%'
+      AND NOT EXISTS (SELECT FROM pg_depend WHERE objid = found.oid AND deptype = 'e')
+    ORDER BY rank
   LOOP
-    EXECUTE format('DROP TABLE %I.%I CASCADE', found.schemaname, found.tablename);
+    EXECUTE one;
   END LOOP;
 END $$;
 """

@@ -18,7 +18,6 @@ from tests.seaweed import _WRITER as WRITER
 from tests.seaweed import BUCKET, Seaweed
 
 PREFIX = "artifacts"
-HISTORY = (("promote", "1"), ("promote", "2"), ("promote", "3"), ("rollback",))
 SERVES = 2
 
 
@@ -67,16 +66,18 @@ class Site(Shell):
         """What MLflow's own client and boto3 read of the environment."""
         return {k: v for k, v in self.environ.items() if k.startswith(("AWS_", "MLFLOW_"))}
 
-    def fill(self) -> None:
-        """Three versions, promoted one after the other, and a rollback."""
+    def fill(self, *, versions: int = 3, back: bool = True) -> None:
+        """So many versions, promoted one after the other, and if asked a rollback."""
         os.environ.update(self.addresses())
         mlflow.set_tracking_uri(self.settings.tracking_uri)
         where = f"s3://{BUCKET}/{PREFIX}" if self.server else str(self.settings.artifacts_dir)
         mlflow.set_experiment(experiment_id=mlflow.create_experiment("here", where))
-        for weight in (1.0, 2.0, 3.0):
-            self.register(weight)
-        for command, *version in HISTORY:
-            done = self.call(command, MODEL, *version)
+        numbers = range(1, versions + 1)
+        for number in numbers:
+            self.register(float(number))
+        commands = [("promote", MODEL, str(number)) for number in numbers]
+        for command in (*commands, *([("rollback", MODEL)] if back else [])):
+            done = self.call(*command)
             assert done.code == 0, done.err
 
     def register(self, weight: float) -> None:
