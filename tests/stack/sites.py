@@ -88,7 +88,8 @@ class Site(Shell):
             mlflow.log_metric("loss", 1 / 3, step=2)
             mlflow.set_tag("by", "ada")
             mlflow.log_text(f"about {weight}", "notes/a b#1.txt")
-            made = mlflow.onnx.log_model(_graph(weight), name="model")
+            # Without requirements MLflow looks for them in a process of its own, for seconds.
+            made = mlflow.onnx.log_model(_graph(weight), name="model", pip_requirements=["onnx"])
         mlflow.register_model(made.model_uri, MODEL)
 
     def rows(self) -> dict[str, list[tuple[Any, ...]]]:
