@@ -81,7 +81,7 @@ def same(restored: Site, site: Site) -> None:
 
 def node_on(site: Site, home: Path) -> Node:
     """A node that may read, and nothing else."""
-    made = Node(home)
+    made = Node(home, workers=1)
     made.environ = {
         "BATON_LEDGER_URL": site.settings.ledger_url,
         "BATON_GATES": site.environ["BATON_GATES"],
