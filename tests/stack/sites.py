@@ -38,6 +38,7 @@ class Site(Shell):
         addresses = {
             "MLFLOW_TRACKING_URI": postgres.new_database(),
             "BATON_LEDGER_URL": postgres.new_database(),
+            "BATON_BACKUP_AUTH_URL": postgres.new_database(),
             "BATON_BACKUP_ARTIFACTS": f"s3://{BUCKET}/{PREFIX}",
             "MLFLOW_S3_ENDPOINT_URL": server.endpoint,
             **WRITER,
@@ -72,6 +73,8 @@ class Site(Shell):
         mlflow.set_tracking_uri(self.settings.tracking_uri)
         where = f"s3://{BUCKET}/{PREFIX}" if self.server else str(self.settings.artifacts_dir)
         mlflow.set_experiment(experiment_id=mlflow.create_experiment("here", where))
+        if self.settings.backup_auth_url:
+            _make_users(self.settings.backup_auth_url)
         numbers = range(1, versions + 1)
         for number in numbers:
             self.register(float(number))
@@ -93,8 +96,10 @@ class Site(Shell):
         mlflow.register_model(made.model_uri, MODEL)
 
     def rows(self) -> dict[str, list[tuple[Any, ...]]]:
-        """Every row of every table of MLflow's."""
-        return {n: r for n, r in _rows(self.settings.tracking_uri).items() if n[:6] != "baton_"}
+        """Every row of every table of MLflow's, its users' among them."""
+        auth = self.settings.backup_auth_url
+        found = {**_rows(self.settings.tracking_uri), **(_rows(auth) if auth else {})}
+        return {name: rows for name, rows in found.items() if name[:6] != "baton_"}
 
     def ledger(self) -> dict[str, list[tuple[Any, ...]]]:
         """The ledger's own tables."""
@@ -126,6 +131,15 @@ class Site(Shell):
             self.server.put(f"{PREFIX}/{name}", body)
         else:
             self.settings.artifacts_dir.joinpath(name).write_bytes(body)
+
+
+def _make_users(url: str) -> None:
+    """As MLflow's own are, but for its migrations."""
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE users (id SERIAL PRIMARY KEY, username TEXT)")
+        connection.exec_driver_sql("INSERT INTO users (username) VALUES ('ada'), ('éve')")
+    engine.dispose()
 
 
 def _rows(url: str) -> dict[str, list[tuple[Any, ...]]]:

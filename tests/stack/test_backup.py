@@ -64,6 +64,7 @@ def same(restored: Site, site: Site) -> None:
     assert len(rows["runs"]) >= 2
     assert {row for row in rows["model_versions"] if "Production" in row}
     assert any(name.endswith("notes/a b#1.txt") for name in files)
+    assert ("users" in rows) == bool(site.server)
     assert restored.rows() == rows
     assert restored.files() == files
     new = restored.ledger()
