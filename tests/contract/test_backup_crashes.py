@@ -5,13 +5,22 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
+import subprocess
+import sys
+import time
+from contextlib import suppress
+from datetime import datetime
 from itertools import count
 from pathlib import Path
 from typing import cast
+from urllib.request import urlopen
 
 import pytest
 
+from benchmarks.node import free_port
 from registry.backup.artifacts import keep
 from registry.backup.export import Sources
 from registry.backup.place import Place
@@ -242,3 +251,23 @@ def test_backups_of_another_ledger_are_kept_apart(
 def test_backups_do_not_lie_among_the_artifacts(home: Home) -> None:
     with pytest.raises(UsageError, match="lies where the artifacts are"):
         home.back_up(Place(str(home.settings.artifacts_dir / "backups"), endpoint=""))
+
+
+def test_a_schedule_makes_one_tells_when_and_ends_when_told(home: Home) -> None:
+    port = free_port()
+    command = [sys.executable, "-m", "registry", "backup", str(home.at), "--every", "24"]
+    process = subprocess.Popen(
+        [*command, "--listen", f"127.0.0.1:{port}"],
+        env={**os.environ, "BATON_HOME": str(home.settings.home)},
+    )
+    deadline, text = time.monotonic() + 60, ""
+    while time.monotonic() < deadline and "last_bytes 0" in (text or "last_bytes 0"):
+        with suppress(OSError), urlopen(f"http://127.0.0.1:{port}/metrics", timeout=10) as reply:
+            text = reply.read().decode()
+        time.sleep(0.1)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=60) == 0
+    assert "baton_backup_failures_total 0\n" in text
+    [made] = home.place.backups()
+    at = datetime.fromisoformat(made.body["made_at"]).timestamp()
+    assert f"baton_backup_last_success_timestamp_seconds {at}\n" in text
