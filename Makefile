@@ -4,7 +4,7 @@ PY = .venv/bin/python
 COMPOSE ?= docker compose
 STACK = $(COMPOSE) -f docker-compose.prod.yml $(if $(MINIO),-f docker-compose.minio.yml)
 .DEFAULT_GOAL = help
-.PHONY: help setup clients peers lock demo train promote rollback retire status history verify serve worker mlflow dashboards test test-stack test-s3 test-compose secrets up down logs ps smoke upgrade lint format bench bench-front bench-overload bench-swap bench-training bench-fleet nightly clean
+.PHONY: help setup clients peers lock demo train promote rollback retire status history verify backup restore-backup serve worker mlflow dashboards test test-stack test-s3 test-compose secrets up down logs ps smoke upgrade lint format bench bench-front bench-overload bench-swap bench-training bench-fleet nightly clean
 
 help:  ## list these verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,12 @@ history: setup  ## every change of a model's Production version: MODEL=
 
 verify: setup  ## whether the ledger is still what was appended to it: MODEL=
 	@$(PY) -m registry verify $(MODEL)
+
+backup: setup  ## copy experiments, versions, artifacts and ledger: TO=backups (or s3://…) KEEP=
+	@$(PY) -m registry backup $(or $(TO),backups) $(if $(KEEP),--keep $(KEEP))
+
+restore-backup: setup  ## put a backup where the settings say: FROM=backups BACKUP= REPLACE=1 CHECK=1
+	@$(PY) -m registry restore $(or $(FROM),backups) $(if $(BACKUP),--backup $(BACKUP)) $(if $(REPLACE),--replace) $(if $(CHECK),--check)
 
 serve: setup  ## serve the Production versions, and follow them
 	@exec $(PY) -m serving

@@ -1,6 +1,7 @@
 """Commands about what is in Production: promote, rollback, retire, registrar, mlflow.
 
-Those that only look are in `inspection.py`, `migrate` is in `migrating.py`.
+Those that only look are in `inspection.py`, backups in `backup/commands.py`, `migrate` in
+`migrating.py`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from typing import Any
 import click
 
 from registry import bootstrap, log
+from registry.backup.commands import backup_command, restore_command
 from registry.console import err, exits, out, print_json
 from registry.errors import GatesRefused, UnknownName, UsageError
 from registry.fence import fenced
@@ -131,7 +133,15 @@ def retire_command(model: str, reason: str, as_json: bool) -> None:
         out.print(f"{model}: retired as seq {entry.key} ({entry.reason})")
 
 
-for apart in (status_command, history_command, verify_command, config_command, migrate_command):
+for apart in (
+    status_command,
+    history_command,
+    verify_command,
+    config_command,
+    migrate_command,
+    backup_command,
+    restore_command,
+):
     main.add_command(apart)
 
 

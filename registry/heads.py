@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from registry.ledger import Entry, Ledger
+from registry.ledger import BEGINNING, Entry, Ledger
 
 
 class Heads:
@@ -18,13 +18,13 @@ class Heads:
         """Nothing is read before `look`."""
         self._ledger = ledger
         self._of: dict[str, Entry] = {}
-        self._revision = 0
+        self._position = BEGINNING
 
     def look(self) -> Sequence[Entry]:
         """All heads."""
-        for entry in self._ledger.heads(since=self._revision):
+        for entry in self._ledger.heads(since=self._position):
             self._of[entry.model] = entry
-            self._revision = max(self._revision, entry.revision)
+            self._position = max(self._position, entry.position)
         return list(self._of.values())
 
     def pending(self) -> Sequence[Entry]:
@@ -37,4 +37,4 @@ class Heads:
 
     def forget(self) -> None:
         """Read everything again: another database may have been put in this one's place."""
-        self._of, self._revision = {}, 0
+        self._of, self._position = {}, BEGINNING

@@ -15,18 +15,22 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol, Self
+from typing import Any, Final, NamedTuple, Protocol, Self
 
 from registry.bundle import Manifest
 from registry.model_version import Stage
 
 
 class EntryKind(StrEnum):
-    """What an entry does; after RETIRE nothing serves, and it has no routes."""
+    """What an entry does; after RETIRE nothing serves, and it has no routes.
+
+    RESTORE says again, in a new epoch, what the entry before it said when a backup was made of it.
+    """
 
     PROMOTE = "promote"
     ROLLBACK = "rollback"
     RETIRE = "retire"
+    RESTORE = "restore"
 
 
 class Door(StrEnum):
@@ -47,6 +51,16 @@ class Key:
     def __str__(self) -> str:
         """As shown to people: `1.7`."""
         return f"{self.epoch}.{self.seq}"
+
+
+class Position(NamedTuple):
+    """How far a reader has come in the whole ledger. A restored one counts revisions anew."""
+
+    epoch: int
+    revision: int
+
+
+BEGINNING: Final = Position(0, 0)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -131,6 +145,11 @@ class Entry(Draft):
         return self.route.digest if self.route else ""
 
     @property
+    def position(self) -> Position:
+        """Where a reader is who has read this entry and all before it."""
+        return Position(self.key.epoch, self.revision)
+
+    @property
     def hash(self) -> str:
         """SHA-256 (hex) over everything that never changes, chained to the entry before."""
         fixed = {
@@ -166,8 +185,11 @@ class Ledger(Protocol):
     def head(self, model: str) -> Entry | None:
         """The newest entry of a model."""
 
-    def heads(self, *, since: int = 0) -> Sequence[Entry]:
-        """Every head with a revision above `since`, in one query."""
+    def heads(self, *, since: Position = BEGINNING) -> Sequence[Entry]:
+        """Every head that a reader at `since` has not read, in one query.
+
+        Of a ledger in another epoch that is every head: a backup was put in its place.
+        """
 
     def history(self, model: str) -> Sequence[Entry]:
         """Every entry of a model, newest first."""

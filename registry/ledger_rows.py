@@ -21,6 +21,16 @@ def select_heads() -> sa.Select[Any]:
     )
 
 
+def appended(connection: sa.Connection, draft: Draft, expected: Entry | None, at_ms: int) -> Entry:
+    """Append `draft` after `expected` in the caller's transaction; raises LostRace."""
+    connection.execute(sa.update(tables.ledger).values(revision=tables.ledger.c.revision + 1))
+    ledger = connection.execute(sa.select(tables.ledger)).one()
+    entry = placed(draft, expected, ledger, at_ms)
+    move_head(connection, entry, expected)
+    connection.execute(sa.insert(tables.entries).values(to_row(entry)))
+    return entry
+
+
 def placed(draft: Draft, expected: Entry | None, ledger: sa.Row[Any], at_ms: int) -> Entry:
     """`draft` right after `expected`; the first entry of an epoch is seq 1."""
     same_epoch = expected is not None and expected.key.epoch == ledger.epoch

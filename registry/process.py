@@ -6,6 +6,7 @@ import ctypes
 import os
 import signal
 import socket
+from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
 # Where things are, and what numerical libraries read.
@@ -24,6 +25,18 @@ def die_with_parent(
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, int(with_signal), 0, 0, 0)
     if parent is not None and os.getppid() != parent:
         os.kill(os.getpid(), with_signal)
+
+
+def write_out(folder: Path) -> None:
+    """Wait until what was written to the file system of `folder` is on its disk."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        libc = ctypes.CDLL(None, use_errno=True)
+        if libc.syncfs(handle):
+            code = ctypes.get_errno()
+            raise OSError(code, os.strerror(code), str(folder))
+    finally:
+        os.close(handle)
 
 
 def bare_environment() -> dict[str, str]:

@@ -181,6 +181,18 @@ class Settings:
         "Where an MLflow server keeps what it serves as `mlflow-artifacts:/`, as s3://bucket/path: "
         "nodes then read it there, and need no MLflow.",
     )
+    backup_artifacts: str = setting(
+        "",
+        "path or URL",
+        "The files that backups hold, as `s3://mlflow` or a directory: where MLflow keeps its "
+        "artifacts. Default: `artifacts` in BATON_HOME.",
+    )
+    backup_auth_url: str = setting(
+        "",
+        "SQLAlchemy URL",
+        "MLflow's database of users, for backups. Default: they hold none.",
+        secret=True,
+    )
     experiment_name: str = setting(
         "",
         "name",
@@ -231,6 +243,7 @@ class Settings:
             tracking_uri=tracking,
             registry_uri=registry,
             ledger_url=ledger,
+            backup_auth_url=database_urls.driver(self.backup_auth_url),
             jobs_url=database_urls.driver(self.jobs_url) or f"sqlite:///{home / 'jobs.db'}",
             actor=self.actor or getpass.getuser(),
         )

@@ -18,9 +18,9 @@ from sqlalchemy import exc
 
 from registry import ledger_tables as tables
 from registry.chain import Chains
-from registry.ledger import Draft, Entry, Snapshot, Turn
+from registry.ledger import BEGINNING, Draft, Entry, Position, Snapshot, Turn
 from registry.ledger_database import open_database, reaching
-from registry.ledger_rows import move_head, placed, select_heads, to_entry, to_link, to_row
+from registry.ledger_rows import appended, select_heads, to_entry, to_link
 
 
 class SqlLedger:
@@ -44,12 +44,12 @@ class SqlLedger:
         rows = self._read(select_heads().where(tables.entries.c.model == model))
         return to_entry(rows[0]) if rows else None
 
-    def heads(self, *, since: int = 0) -> Sequence[Entry]:
+    def heads(self, *, since: Position = BEGINNING) -> Sequence[Entry]:
         """See `Ledger.heads`."""
+        epoch = sa.select(tables.ledger.c.epoch).scalar_subquery()
+        read = sa.case((epoch == since.epoch, since.revision), else_=0)
         newer = (
-            select_heads()
-            .where(tables.entries.c.revision > since)
-            .order_by(tables.entries.c.revision)
+            select_heads().where(tables.heads.c.revision > read).order_by(tables.entries.c.revision)
         )
         return [to_entry(row) for row in self._read(newer)]
 
@@ -63,13 +63,7 @@ class SqlLedger:
     def append(self, draft: Draft, *, expected: Entry | None, at_ms: int) -> Entry:
         """See `Ledger.append`."""
         with reaching(), self._engine.begin() as connection:
-            connection.execute(
-                sa.update(tables.ledger).values(revision=tables.ledger.c.revision + 1)
-            )
-            ledger = connection.execute(sa.select(tables.ledger)).one()
-            entry = placed(draft, expected, ledger, at_ms)
-            move_head(connection, entry, expected)
-            connection.execute(sa.insert(tables.entries).values(to_row(entry)))
+            entry = appended(connection, draft, expected, at_ms)
             if self._engine.dialect.name == "postgresql":
                 connection.execute(sa.text(f"NOTIFY {tables.CHANNEL}"))  # heard once it commits
         return entry

@@ -6,7 +6,7 @@ from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
 from registry.errors import SettingsError, Unreachable
-from registry.ledger import Ledger
+from registry.ledger import BEGINNING, Ledger, Position
 from serving import metrics
 from serving.node.aspired import Aspired
 
@@ -18,18 +18,18 @@ class LedgerHeads:
     ledger: Callable[[], Ledger]
     expected: Collection[str] = ()
     every_model: bool = True
-    _revision: int = 0
+    _position: Position = BEGINNING
 
     def news(self) -> Iterable[Aspired]:
         """See `Outlook.news`."""
         try:
-            heads = self.ledger().heads(since=self._revision)
+            heads = self.ledger().heads(since=self._position)
         except (SettingsError, Unreachable):
             metrics.POLL_ERRORS.inc()
             raise
         metrics.LAST_POLL.set_to_current_time()
         for entry in heads:
-            self._revision = max(self._revision, entry.revision)
+            self._position = max(self._position, entry.position)
         ours = [entry for entry in heads if self.every_model or entry.model in self.expected]
         for entry in ours:
             metrics.LEDGER_SEQ.labels(entry.model).set(entry.key.seq if entry.route else 0)

@@ -12,7 +12,7 @@ import sqlalchemy as sa
 
 from registry import ledger_tables as tables
 from registry.errors import LostRace
-from registry.ledger import Door, Entry, EntryKind, Key, Snapshot
+from registry.ledger import BEGINNING, Door, Entry, EntryKind, Key, Snapshot
 from registry.sql_ledger import SqlLedger
 from tests.fakes import draft, route
 
@@ -60,7 +60,7 @@ def test_an_entry_without_routes_retires_its_model(ledger: SqlLedger) -> None:
     retired = ledger.append(wanted, expected=first, at_ms=2)
     assert ledger.head("iris") == retired
     assert (retired.key, retired.route, retired.digest) == (Key(1, 2), None, "")
-    assert ledger.heads(since=first.revision) == [retired]
+    assert ledger.heads(since=first.position) == [retired]
 
 
 def test_models_have_orders_of_their_own(ledger: SqlLedger) -> None:
@@ -74,10 +74,10 @@ def test_models_have_orders_of_their_own(ledger: SqlLedger) -> None:
 def test_heads_since_a_revision_are_only_the_newer_ones(ledger: SqlLedger) -> None:
     iris = ledger.append(draft("iris"), expected=None, at_ms=1)
     petr4 = ledger.append(draft("petr4"), expected=None, at_ms=2)
-    assert ledger.heads(since=iris.revision) == [petr4]
+    assert ledger.heads(since=iris.position) == [petr4]
     again = ledger.append(draft("iris", version=2), expected=iris, at_ms=3)
-    assert ledger.heads(since=iris.revision) == [petr4, again]
-    assert ledger.heads(since=again.revision) == []
+    assert ledger.heads(since=iris.position) == [petr4, again]
+    assert ledger.heads(since=again.position) == []
 
 
 def test_an_entry_after_a_head_that_moved_loses_and_leaves_nothing(ledger: SqlLedger) -> None:
@@ -132,7 +132,7 @@ def test_appends_for_different_models_all_win(open_ledger: Open) -> None:
 
 def test_a_reader_that_asks_for_what_is_newer_misses_nothing(open_ledger: Open) -> None:
     writers, reader = [open_ledger(), open_ledger()], open_ledger()
-    seen: list[int] = []
+    seen: list[Entry] = []
     with ThreadPoolExecutor(len(writers)) as pool:
 
         def fill(index: int) -> None:
@@ -142,8 +142,8 @@ def test_a_reader_that_asks_for_what_is_newer_misses_nothing(open_ledger: Open) 
 
         jobs = [pool.submit(fill, index) for index in range(len(writers))]
         while len(seen) < 60 and not all(job.done() and job.exception() for job in jobs):
-            seen += [entry.revision for entry in reader.heads(since=seen[-1] if seen else 0)]
-    assert seen == list(range(1, 61))
+            seen += reader.heads(since=seen[-1].position if seen else BEGINNING)
+    assert [entry.revision for entry in seen] == list(range(1, 61))
 
 
 def test_every_entry_carries_the_hash_of_the_one_before(ledger: SqlLedger) -> None:

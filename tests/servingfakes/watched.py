@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from registry.errors import BatonError, Unreachable
-from registry.ledger import Entry, Ledger, Route
+from registry.ledger import BEGINNING, Entry, Ledger, Position, Route
 from registry.trial import TrialReport
 from serving.assignments import Assignments, Held
 from serving.node.directory import Directory
@@ -35,11 +35,11 @@ class FakeLedger:
     polls: int = 0
     told: list[Mapping[str, Any]] = field(default_factory=list)
 
-    def heads(self, *, since: int = 0) -> Sequence[Entry]:
+    def heads(self, *, since: Position = BEGINNING) -> Sequence[Entry]:
         self.polls += 1
         self._reach()
         heads = {one.model: one for one in self.entries}
-        return [one for one in heads.values() if one.revision > since]
+        return [one for one in heads.values() if one.position > since]
 
     def write_status(self, node: str, body: Mapping[str, Any], *, at_ms: int) -> None:
         self._reach()

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from registry.ledger import Door, Entry
+from registry.ledger import BEGINNING, Door, Entry, Position
 from registry.model_version import ModelVersion, Stage
 from registry.policy import Adoption, MetricRule, Policy
 from registry.projection import project
@@ -34,7 +34,7 @@ def test_a_poll_reads_only_the_heads_that_moved(world: World) -> None:
     read: list[list[str]] = []
     heads = world.ledger.heads
 
-    def counted(*, since: int = 0) -> Sequence[Entry]:
+    def counted(*, since: Position = BEGINNING) -> Sequence[Entry]:
         found = heads(since=since)
         read.append([entry.model for entry in found])
         return found
