@@ -177,15 +177,9 @@ class Settings:
     )
     artifacts: str = setting(
         "",
-        "URL",
-        "Where an MLflow server keeps what it serves as `mlflow-artifacts:/`, as s3://bucket/path: "
-        "nodes then read it there, and need no MLflow.",
-    )
-    backup_artifacts: str = setting(
-        "",
         "path or URL",
-        "The files that backups hold, as `s3://mlflow` or a directory: where MLflow keeps its "
-        "artifacts. Default: `artifacts` in BATON_HOME.",
+        "Where MLflow keeps its artifacts, as s3://bucket/path or a directory: nodes read them "
+        "there, not through its server, and backups hold them. Default: `artifacts` in BATON_HOME.",
     )
     backup_auth_url: str = setting(
         "",
@@ -228,10 +222,6 @@ class Settings:
             )
         if self.lane not in ("on", "off"):
             raise SettingsError(f"BATON_LANE: expected on or off, got {self.lane!r}")
-        if self.artifacts and not self.artifacts.startswith("s3://"):
-            raise SettingsError(
-                f"BATON_ARTIFACTS: expected s3://bucket or s3://bucket/path, got {self.artifacts!r}"
-            )
         home = self.home.expanduser().resolve()
         tracking = database_urls.store(self.tracking_uri or f"sqlite:///{home / 'mlflow.db'}")
         registry = database_urls.store(self.registry_uri or tracking)
@@ -276,9 +266,8 @@ class Settings:
     @property
     def keys_path(self) -> Path:
         """The file of API keys."""
-        return (
-            Path(self.api_keys).expanduser().resolve() if self.api_keys else self.home / "keys.json"
-        )
+        own = self.home / "keys.json"
+        return Path(self.api_keys).expanduser().resolve() if self.api_keys else own
 
     @property
     def watcher_socket(self) -> Path:

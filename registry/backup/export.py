@@ -28,7 +28,7 @@ from registry.settings import Settings
 
 LEDGER: Final = "ledger.jsonl"
 _TRIES = 5  # for a moment in which nothing is promoted
-ARTIFACTS_SETTING: Final = "BATON_BACKUP_ARTIFACTS"
+ARTIFACTS_SETTING: Final = "BATON_ARTIFACTS"
 Say = Callable[[str], None]
 
 
@@ -43,7 +43,7 @@ class Sources:
     @classmethod
     def of(cls, settings: Settings) -> Sources:
         """Where the settings say; nothing is asked yet."""
-        address = settings.backup_artifacts
+        address = settings.artifacts
         if not address and not settings.tracking_uri.startswith("sqlite"):
             raise SettingsError(
                 f"{ARTIFACTS_SETTING}: needed because the registry is not an embedded one; "

@@ -233,7 +233,7 @@ def test_files_are_restored_to_where_the_ledger_says_they_are(
 ) -> None:
     home.back_up()
     other = Home(mlflow_template.copy(tmp_path / "elsewhere"), home.at)
-    with pytest.raises(UsageError, match="BATON_BACKUP_ARTIFACTS: .* restore to the same address"):
+    with pytest.raises(UsageError, match="BATON_ARTIFACTS: .* restore to the same address"):
         other.restore()
 
 

@@ -105,6 +105,18 @@ def test_a_redirect_is_not_followed_and_says_where_to(
         _fetch(Server(server.address), "mlflow-artifacts:/1/artifacts", manifest, tmp_path / "i")
 
 
+def test_what_a_server_keeps_is_read_where_it_keeps_it_and_nowhere_else(
+    manifest: Manifest, tmp_path: Path
+) -> None:
+    settings = Settings(home=tmp_path / "var", artifacts=str(tmp_path)).resolved()
+    fetcher = Fetcher(addresses=Addresses.of(settings).open)
+    fetcher.fetch("mlflow-artifacts:/made", manifest, tmp_path / "into")
+    manifest.verify(tmp_path / "into")
+    inside = Fetcher(addresses=Addresses(behind=str(tmp_path / "made")).open)
+    with pytest.raises(BundleInvalid, match="leads out of what its server keeps"):
+        inside.fetch("mlflow-artifacts:/%2e%2e/made", manifest, tmp_path / "out")
+
+
 def test_a_node_without_a_server_says_what_to_set(manifest: Manifest, tmp_path: Path) -> None:
     with pytest.raises(BundleInvalid, match="set MLFLOW_TRACKING_URI"):
         _fetch(Server("sqlite:///x.db"), "mlflow-artifacts:/1/artifacts", manifest, tmp_path / "i")

@@ -39,7 +39,7 @@ class Site(Shell):
             "MLFLOW_TRACKING_URI": postgres.new_database(),
             "BATON_LEDGER_URL": postgres.new_database(),
             "BATON_BACKUP_AUTH_URL": postgres.new_database(),
-            "BATON_BACKUP_ARTIFACTS": f"s3://{BUCKET}/{PREFIX}",
+            "BATON_ARTIFACTS": f"s3://{BUCKET}/{PREFIX}",
             "MLFLOW_S3_ENDPOINT_URL": server.endpoint,
             **WRITER,
         }

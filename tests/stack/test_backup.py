@@ -265,9 +265,9 @@ def test_a_file_that_is_not_what_was_judged_is_found(
 @pytest.mark.parametrize(
     ("environ", "code", "said"),
     [
-        ({"BATON_BACKUP_ARTIFACTS": "s3://nowhere"}, 2, "BATON_BACKUP_ARTIFACTS: .*no bucket 'now"),
-        ({"BATON_BACKUP_ARTIFACTS": ""}, 2, "BATON_BACKUP_ARTIFACTS: needed"),
-        ({"BATON_BACKUP_ARTIFACTS": f"s3://{BUCKET}/else"}, 2, "BATON_BACKUP_ARTIFACTS: is s3://"),
+        ({"BATON_ARTIFACTS": "s3://nowhere"}, 2, "BATON_ARTIFACTS: .*no bucket 'now"),
+        ({"BATON_ARTIFACTS": ""}, 2, "BATON_ARTIFACTS: needed"),
+        ({"BATON_ARTIFACTS": f"s3://{BUCKET}/else"}, 2, "BATON_ARTIFACTS: is s3://"),
         ({"AWS_SECRET_ACCESS_KEY": "wrong"}, 4, "SignatureDoesNotMatch.*credentials"),
         ({"MLFLOW_S3_ENDPOINT_URL": "http://127.0.0.1:9"}, 4, "MLFLOW_S3_ENDPOINT_URL"),
         ({"MLFLOW_TRACKING_URI": "http://mlflow:5000"}, 2, "MLFLOW_TRACKING_URI: .*is a server"),

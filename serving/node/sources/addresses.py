@@ -41,8 +41,10 @@ class Addresses:
             bucket, _, prefix = source.removeprefix("s3://").partition("/")
             return S3(bucket, prefix.strip("/"), endpoint=self.s3_endpoint)
         if scheme == "mlflow-artifacts" and self.behind and not urlsplit(source).netloc:
-            path = unquote(urlsplit(source).path)
-            return self.open(f"{self.behind.rstrip('/')}/{path.strip('/')}")
+            path = unquote(urlsplit(source).path).strip("/")
+            if ".." in path.split("/"):
+                raise BundleInvalid(f"{source}: leads out of what its server keeps")
+            return self.open(f"{self.behind.rstrip('/')}/{path}")
         if scheme == "mlflow-artifacts":
             return Proxy(source, self.server)
         raise BundleInvalid(
