@@ -2,12 +2,12 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 PY = .venv/bin/python
 .DEFAULT_GOAL = help
-.PHONY: help setup clients peers lock demo train promote rollback retire status history verify serve worker mlflow test lint format bench bench-front bench-overload bench-swap bench-training bench-fleet nightly clean
+.PHONY: help setup clients peers lock demo train promote rollback retire status history verify serve worker mlflow test lint format bench bench-front bench-overload bench-swap bench-training bench-fleet bench-polling chart nightly clean
 
 help:  ## list these verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup:  ## build .venv from the hashed lock; beside it GROUP=tensorflow (for Keras), GROUP=airflow, GROUP=ray
+setup:  ## build .venv from the hashed lock; beside it GROUP=tensorflow (for Keras), GROUP=airflow, GROUP=ray, GROUP=chart
 	@$(PYTHON) infra/environment.py $(or $(GROUP),dev)
 
 clients:  ## an environment with other people's clients, for the tests of the protocols
@@ -80,6 +80,12 @@ bench-training: setup  ## how long whole trainings take: ARGS="--rounds 5"
 
 bench-fleet: setup  ## a model a series, and whole tables; Ray where GROUP=ray is set up: ARGS="--only score"
 	@$(PY) -m benchmarks.fleet $(ARGS)
+
+bench-polling: setup  ## what nodes cost the database of the ledger: ARGS="--nodes 10 100 --seconds 5"
+	@$(PY) -m benchmarks.polling $(ARGS)
+
+chart: setup  ## pack the Helm chart with its rules into var/chart/, after Helm's linter and our tests of it
+	@$(PYTHON) infra/environment.py chart && $(PY) -m pytest tests/stack/chart && var/environments/chart/bin/python infra/chart.py
 
 nightly: setup  ## what takes too long for every change: ARGS="--only million"
 	@for group in airflow ray clients tensorflow; do $(PYTHON) infra/environment.py $$group || exit; done

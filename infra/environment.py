@@ -19,7 +19,16 @@ import venv
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-APART = ("airflow", "clients", "peers", "peers-models", "peers-frameworks", "ray", "tensorflow")
+APART = (
+    "airflow",
+    "chart",
+    "clients",
+    "peers",
+    "peers-models",
+    "peers-frameworks",
+    "ray",
+    "tensorflow",
+)
 WANTED = (3, 11)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 GROUPS = ("serving", "node", "training", "tensorflow", "ray", "dev")
-APART = ("airflow", "clients", "peers", "peers-models", "peers-frameworks")
+APART = ("airflow", "chart", "clients", "peers", "peers-models", "peers-frameworks")
 
 
 def main() -> None:
