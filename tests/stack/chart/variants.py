@@ -67,7 +67,10 @@ class Helm:
         self._child.stdin.flush()
         if not (line := self._child.stdout.readline()):
             raise RuntimeError(f"Helm's child ended while it did {do}: its words are above")
-        return json.loads(line)
+        said = json.loads(line)
+        if "failed" in said:
+            raise RuntimeError(f"Helm's child failed while it did {do}: {said['failed']}")
+        return said
 
 
 MINIMAL: Mapping[str, Any] = {
