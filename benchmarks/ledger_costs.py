@@ -85,9 +85,7 @@ def _held(models: int) -> Mapping[str, Held]:
     return {
         name: Held(
             index=number,
-            current=Assignment(
-                model=name, version=1, digest="0" * 64, key=Key(1, 1), since_ms=1
-            ),
+            current=Assignment(model=name, version=1, digest="0" * 64, key=Key(1, 1), since_ms=1),
         )
         for number, name in enumerate(names)
     }

@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 
 from registry.listener import Listener
 from registry.sql_ledger import SqlLedger
@@ -26,8 +27,9 @@ _OPENING_AT_ONCE = 8
 
 @dataclass
 class Poller:
-    """One node's watcher, as far as the ledger sees it; `took` has when each look began, and for how
-    long, in seconds of the machine's monotonic clock.
+    """One node's watcher, as far as the ledger sees it.
+
+    `took` has when each look began and for how long, in seconds of the machine's monotonic clock.
     """
 
     ledger: SqlLedger
@@ -62,7 +64,7 @@ def poll(url: str, nodes: int, *, seconds: float, every: float) -> dict[str, obj
     until = begun + seconds
     _all_at_once(
         [
-            lambda one=one, number=number: one.poll(begun + every * number / nodes, until)
+            partial(one.poll, begun + every * number / nodes, until)
             for number, one in enumerate(pollers)
         ]
     )

@@ -1,11 +1,11 @@
-"""`make bench-polling`: what nodes cost the database that has the ledger; a section of `RESULTS.md`.
+"""`make bench-polling`: what nodes cost the ledger's database; writes a section of `RESULTS.md`.
 
     python -m benchmarks.polling                               everything, about ten minutes
     python -m benchmarks.polling --nodes 10 100 --models 1000 --seconds 5
 
 A real PostgreSQL, a real ledger in it, and the watcher's own look at it from as many connections
-as there would be nodes. What counts is the server's CPU, by the scheduler's own account: it does not
-depend on what else the machine does; latencies do.
+as there would be nodes. What counts is the server's CPU, by the scheduler's own account: it hardly
+depends on what else the machine does; latencies do.
 """
 
 from __future__ import annotations
@@ -28,6 +28,17 @@ from benchmarks.watchers import heard, polled, unpaused
 _UNPAUSED = 16
 _QUIET_SECONDS = 2.0
 _PACKAGES = ("sqlalchemy", "psycopg2-binary")
+_NOTES = (
+    """a look is `LedgerHeads.news` over a connection of its own, once a second each: what a watcher
+    does when nothing changed; the connection is checked before it, as there""",
+    """CPU of all of PostgreSQL's processes, in user and in kernel mode, by /proc's schedstat; idle,
+    without a connection, they use {idle:.2g} ms a second""",
+    """latencies, and looks a second without pause, are of a machine whose processors the clients
+    share with the server, and with whatever else ran; the server's CPU is hardly""",
+    """a row of status is written every 5 s by each node, whole; bytes are of the server's log (WAL);
+    the registrar reads all rows every second""",
+    """fsync is off, as in the tests: a status row costs no wait for a disk here""",
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -62,29 +73,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
             told(first_look(server, url, models))
             told(status_row(server, url, models))
         models = given.models[-1]
-        told(
-            unpaused(
-                server, url, models=models, connections=_UNPAUSED, seconds=given.seconds
-            )
-        )
+        told(unpaused(server, url, models=models, connections=_UNPAUSED, seconds=given.seconds))
         for nodes in given.nodes:
             told(heard(server, url, nodes, notices=given.notices))
             for models in given.models:
                 look = registrars_look(server, server.ledger(1), models=models, nodes=nodes)
                 told(look)
     made_by = shlex.join(["python", "-m", "benchmarks.polling", *sys.argv[1:]])
-    notes = [
-        "a look is `LedgerHeads.news` over a connection of its own, once a second each: what a "
-        "watcher does when nothing changed; the connection is checked before it, as there",
-        "CPU of all of PostgreSQL's processes, in user and in kernel mode, by /proc's schedstat; "
-        f"idle, without a connection, they use {idle * 1000:.2g} ms a second",
-        "latencies, and looks a second at full speed, are of a machine whose processors the "
-        "clients share with the server, here and with whatever else ran; the server's CPU is not",
-        "a row of status is written every 5 s by each node, whole; bytes are of the server's log "
-        "(WAL); the registrar reads all rows every second",
-        "fsync is off, as in the tests: a status row costs no wait for a disk here",
-    ]
-    section = Section("Nodes that poll one ledger", made_by, rows, notes, packages=_PACKAGES)
+    section = Section(
+        "Nodes that poll one ledger",
+        made_by,
+        rows,
+        [" ".join(note.format(idle=idle * 1000).split()) for note in _NOTES],
+        packages=_PACKAGES,
+    )
     results.write(section, page=given.page)
     console.print(results.table(section))
     return 0

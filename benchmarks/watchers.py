@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import subprocess
@@ -25,9 +26,7 @@ _EARLY_SECONDS = 0.1  # a listener may hear before `append` has returned
 _LAST_SECONDS = 2.0
 
 
-def polled(
-    server: LedgerServer, url: str, *, models: int, nodes: int, seconds: float
-) -> list[Row]:
+def polled(server: LedgerServer, url: str, *, models: int, nodes: int, seconds: float) -> list[Row]:
     """So many nodes, a look a second each."""
     cpu, edges = [], []
     with nodes_apart("poll", url, nodes, seconds=_ROUNDS * seconds, every=1.0) as (begin, end):
@@ -39,7 +38,7 @@ def polled(
         memory = server.memory_mb()
         took = np.array([pair for said in end() for pair in said["took"]])
     p50, p99, rate = [], [], []
-    for (since, cpu_before), (until, cpu_after) in zip(edges, edges[1:], strict=False):
+    for (since, cpu_before), (until, cpu_after) in itertools.pairwise(edges):
         inside = took[(took[:, 0] >= since) & (took[:, 0] < until)]
         cpu.append((cpu_after - cpu_before) / len(inside) * 1000)
         rate.append(len(inside) / (until - since))
@@ -55,7 +54,9 @@ def polled(
     ]
 
 
-def unpaused(server: LedgerServer, url: str, *, models: int, connections: int, seconds: float) -> list[Row]:
+def unpaused(
+    server: LedgerServer, url: str, *, models: int, connections: int, seconds: float
+) -> list[Row]:
     """A few connections that look without pause: as many looks as this machine bears."""
     cpu, rate = [], []
     for _ in range(_ROUNDS):
@@ -125,7 +126,7 @@ def nodes_apart(
 
     def begin() -> None:
         for child in started:
-            assert child.stdin and child.stdout
+            assert child.stdout
             if child.stdout.readline() != "ready\n":
                 raise RuntimeError("a process of nodes could not connect: see above")
         for child in started:

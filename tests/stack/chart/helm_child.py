@@ -5,6 +5,7 @@ A JSON object a line comes in, one goes out. No cluster is asked by anything her
 
 from __future__ import annotations
 
+import functools
 import json
 import sys
 import textwrap
@@ -15,13 +16,16 @@ from typing import Any
 import helm_python as helm
 import kubernetes_validate
 import yaml
-from kubernetes_validate.utils import all_versions, major_minor
+from kubernetes_validate import utils
+
+# A megabyte of definitions a version, read for each object otherwise.
+utils.schema_contents = functools.cache(utils.schema_contents)
 
 
 class _Once(yaml.SafeLoader):
     """YAML in which a key that stands twice is a mistake, not the last one's victory."""
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> Any:  # noqa: FBT002
         keys = [self.construct_object(key, deep=deep) for key, _ in node.value]
         if len(keys) != len({*keys}):
             raise yaml.YAMLError(f"a key stands twice: {sorted(map(str, keys))}{node.start_mark}")
@@ -50,7 +54,7 @@ def lint(chart: str, values: Mapping[str, Any]) -> dict[str, Any]:
 
 def versions() -> dict[str, Any]:
     """Kubernetes versions whose schemas are here."""
-    return {"versions": [major_minor(str(one)) for one in all_versions()]}
+    return {"versions": [utils.major_minor(str(one)) for one in utils.all_versions()]}
 
 
 def validate(objects: Sequence[Mapping[str, Any]], version: str) -> dict[str, Any]:

@@ -52,9 +52,12 @@ def limited(objects: Sequence[Object]) -> list[str]:
     found = []
     for name, container in containers(objects):
         resources = container.get("resources", {})
-        for part, what in (("limits", "memory"), ("requests", "memory"), ("requests", "cpu")):
-            if what not in resources.get(part, {}):
-                found.append(f"{name}: no {part}.{what}")
+        needed = (("limits", "memory"), ("requests", "memory"), ("requests", "cpu"))
+        found += [
+            f"{name}: no {part}.{what}"
+            for part, what in needed
+            if what not in resources.get(part, {})
+        ]
     for name, pod in pods(objects):
         for volume in pod["spec"]["volumes"]:
             if "emptyDir" in volume and "sizeLimit" not in volume["emptyDir"]:
@@ -130,10 +133,18 @@ def joined(objects: Sequence[Object]) -> list[str]:
         pod = spec.get("template", {}).get("spec", {})
         account = pod.get("serviceAccountName")
         wanted += [("ServiceAccount", account)] if account else []
-        maps = [volume["configMap"]["name"] for volume in pod.get("volumes", []) if "configMap" in volume]
+        maps = [
+            volume["configMap"]["name"]
+            for volume in pod.get("volumes", [])
+            if "configMap" in volume
+        ]
         wanted += [("ConfigMap", name) for name in maps]
         wanted += [("Service", backend["name"]) for backend in _backends(one)]
-        found += [f"{what}: there is no {kind} {name}" for kind, name in wanted if (kind, name) not in here]
+        found += [
+            f"{what}: there is no {kind} {name}"
+            for kind, name in wanted
+            if (kind, name) not in here
+        ]
     return found
 
 
@@ -158,7 +169,11 @@ def reachable(objects: Sequence[Object]) -> list[str]:
     for one in objects:
         if one["kind"] == "ServiceMonitor":
             ports = [end["port"] for end in one["spec"]["endpoints"]]
-            found += [f"ServiceMonitor: no Service has port {port}" for port in ports if port not in offered]
+            found += [
+                f"ServiceMonitor: no Service has port {port}"
+                for port in ports
+                if port not in offered
+            ]
         found += [
             f"Ingress: no Service has port {backend['port']}"
             for backend in _backends(one)

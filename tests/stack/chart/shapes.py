@@ -40,7 +40,9 @@ _OPEN = {"settings", "affinity", "nodeSelector", "podAnnotations", "predictAnnot
 def service_monitor(one: Object) -> list[str]:
     """What is wrong with a ServiceMonitor of monitoring.coreos.com/v1."""
     found = _head(one, "monitoring.coreos.com/v1", "ServiceMonitor")
-    found += _keys("spec", one["spec"], {"selector", "endpoints"}, {"jobLabel", "namespaceSelector"})
+    found += _keys(
+        "spec", one["spec"], {"selector", "endpoints"}, {"jobLabel", "namespaceSelector"}
+    )
     for end in one["spec"]["endpoints"]:
         found += _keys("endpoint", end, {"port", "path", "interval", "authorization"}, set())
         found += _keys("authorization", end["authorization"], {"type", "credentials"}, set())
@@ -145,7 +147,7 @@ def _unlike(
         return
     if schema.get("additionalProperties") is not False:
         yield f"{path or 'the values'}: takes what it does not know"
-    if path.rstrip(".") not in {"settings"}:
+    if path != "settings.":
         for name in {*values} ^ ({*schema["properties"]} - {"global"}):
             yield f"{path}{name}: in one of the two only"
     for name, value in values.items():

@@ -157,8 +157,10 @@ def test_a_worker_is_given_the_time_to_give_its_job_back(everything: list[Object
 def test_counts_are_kept_in_memory(objects: list[Object]) -> None:
     [pod] = [pod for name, pod in pods(objects) if name.endswith("-serving")]
     [container] = pod["spec"]["containers"]
-    [mount] = [mount for mount in container["volumeMounts"] if mount["mountPath"] == "/dev/shm"]
-    [volume] = [one for one in pod["spec"]["volumes"] if one["name"] == mount["name"]]
+    mounts = {mount["mountPath"]: mount["name"] for mount in container["volumeMounts"]}
+    settings = Settings(home=Path("/var/lib/baton"))
+    [name] = {mounts.get(str(folder)) for folder in settings.metrics_dir.parents} - {None}
+    [volume] = [one for one in pod["spec"]["volumes"] if one["name"] == name]
     assert volume["emptyDir"]["medium"] == "Memory"
 
 
@@ -185,9 +187,7 @@ def test_an_autoscaler_is_the_only_one_to_say_how_many(rendered: dict[str, list[
 
 
 @pytest.mark.parametrize("variant", ["several models and an ingress", "an ingress for all models"])
-def test_only_predictions_are_asked_twice(
-    rendered: dict[str, list[Object]], variant: str
-) -> None:
+def test_only_predictions_are_asked_twice(rendered: dict[str, list[Object]], variant: str) -> None:
     """Whether a controller reads a prefix by its parts, as it should, or as a text."""
     assert shapes.asked_twice(rendered[variant], models=("iris", "petr4")) == {
         "POST /predict": True,

@@ -20,9 +20,7 @@ Plant = Callable[[list[Object]], Any]
 
 def found(objects: list[Object], kind: str, ending: str = "serving") -> Object:
     """The first object of a kind whose name ends so."""
-    return next(
-        o for o in objects if o["kind"] == kind and o["metadata"]["name"].endswith(ending)
-    )
+    return next(o for o in objects if o["kind"] == kind and o["metadata"]["name"].endswith(ending))
 
 
 def pod(objects: list[Object], ending: str = "serving") -> Object:
@@ -203,7 +201,11 @@ def test_helms_linter_finds_a_planted_fault(helm: Helm, chart: Path, tmp_path: P
     [
         (shapes.service_monitor, "ServiceMonitor", lambda s: s["endpoints"][0].pop("port")),
         (shapes.service_monitor, "ServiceMonitor", lambda s: s.update(joblabel="job")),
-        (shapes.prometheus_rule, "PrometheusRule", lambda s: s["groups"][0]["rules"][0].pop("expr")),
+        (
+            shapes.prometheus_rule,
+            "PrometheusRule",
+            lambda s: s["groups"][0]["rules"][0].pop("expr"),
+        ),
         (shapes.prometheus_rule, "PrometheusRule", lambda s: s["groups"][0].update(rule=[])),
     ],
 )
