@@ -25,6 +25,7 @@ def first_look(server: LedgerServer, url: str, models: int) -> list[Row]:
     """Every head whole, as a node reads them once, at its start."""
     ledger = SqlLedger(url)
     ledger.heads()
+    server.settle()
     cpu, took = [], []
     for _ in range(_LOOKS):
         before, begun = server.cpu_seconds(), time.monotonic()
@@ -45,6 +46,7 @@ def status_row(server: LedgerServer, url: str, models: int) -> list[Row]:
     held, status = _held(models), Status("node-0", lambda: ledger, teller=_AtOnce())
     status.tell(held, 0.0)
     cpu, log = [], server.log_bytes(url)
+    server.settle()
     for number in range(1, _STATUSES + 1):
         before = server.cpu_seconds()
         status.tell(held, number * _STATUS_SECONDS)
@@ -65,6 +67,7 @@ def registrars_look(server: LedgerServer, url: str, *, models: int, nodes: int) 
     held = _held(models)
     for number in range(nodes):
         Status(f"node-{number}", lambda: ledger, teller=_AtOnce()).tell(held, 0.0)
+    server.settle()
     cpu, took = [], []
     for _ in range(_REGISTRARS_LOOKS):
         before, begun = server.cpu_seconds(), time.monotonic()

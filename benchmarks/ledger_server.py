@@ -20,6 +20,7 @@ from registry.sql_ledger import SqlLedger
 from tests.postgres import Postgres
 
 _TICKS = os.sysconf("SC_CLK_TCK")
+_SETTLE_LOOKS, _SETTLE_SECONDS = 30, 1.0
 _FILES = ("MLmodel", "model.onnx", "baton/bundle.json", "baton/golden.json", "baton/profile.json")
 
 
@@ -66,6 +67,14 @@ class LedgerServer:
     def processes(self) -> list[int]:
         """The server's own: one a connection, and those that work for all."""
         return [self.server.process.pid, *children(self.server.process.pid)]
+
+    def settle(self) -> None:
+        """Wait until none of its processes begins or ends: an ended one's CPU is told in ticks."""
+        for _ in range(_SETTLE_LOOKS):
+            before = self.processes
+            time.sleep(_SETTLE_SECONDS)
+            if self.processes == before:
+                return
 
     def cpu_seconds(self) -> float:
         """CPU that they have used: those that run to the microsecond, ended ones to 10 ms."""

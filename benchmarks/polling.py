@@ -35,8 +35,8 @@ _NOTES = (
     without a connection, they use {idle:.2g} ms a second""",
     """latencies, and looks a second without pause, are of a machine whose processors the clients
     share with the server, and with whatever else ran; the server's CPU is hardly""",
-    """a row of status is written every 5 s by each node, whole; bytes are of the server's log (WAL);
-    the registrar reads all rows every second""",
+    """a row of status is written every 5 s by each node, whole; bytes are of the server's log
+    (WAL), for a row that says the same as before; the registrar reads all rows every second""",
     """fsync is off, as in the tests: a status row costs no wait for a disk here""",
 )
 

@@ -21,6 +21,7 @@ from registry.sql_ledger import SqlLedger
 
 _ROUNDS = 3
 _CHILDREN = 4
+_WARM_SECONDS = 2.0
 _NOTICE_SECONDS = 0.5
 _EARLY_SECONDS = 0.1  # a listener may hear before `append` has returned
 _LAST_SECONDS = 2.0
@@ -29,8 +30,11 @@ _LAST_SECONDS = 2.0
 def polled(server: LedgerServer, url: str, *, models: int, nodes: int, seconds: float) -> list[Row]:
     """So many nodes, a look a second each."""
     cpu, edges = [], []
-    with nodes_apart("poll", url, nodes, seconds=_ROUNDS * seconds, every=1.0) as (begin, end):
+    with nodes_apart(
+        server, "poll", url, nodes, seconds=_WARM_SECONDS + _ROUNDS * seconds, every=1.0
+    ) as (begin, end):
         begin()
+        time.sleep(_WARM_SECONDS)
         for _ in range(_ROUNDS):
             edges.append((time.monotonic(), server.cpu_seconds()))
             time.sleep(seconds)
@@ -60,7 +64,7 @@ def unpaused(
     """A few connections that look without pause: as many looks as this machine bears."""
     cpu, rate = [], []
     for _ in range(_ROUNDS):
-        apart = nodes_apart("poll", url, connections, seconds=seconds, every=0.0)
+        apart = nodes_apart(server, "poll", url, connections, seconds=seconds, every=0.0)
         with apart as (begin, end):
             begin()
             before, begun = server.cpu_seconds(), time.monotonic()
@@ -81,7 +85,7 @@ def heard(server: LedgerServer, url: str, nodes: int, *, notices: int) -> list[R
     seconds = notices * _NOTICE_SECONDS + _LAST_SECONDS
     ledger = SqlLedger(url)
     appended, costs = [], []
-    with nodes_apart("listen", url, nodes, seconds=seconds) as (begin, end):
+    with nodes_apart(server, "listen", url, nodes, seconds=seconds) as (begin, end):
         begin()
         for number in range(notices):
             before = server.cpu_seconds()
@@ -106,7 +110,7 @@ def heard(server: LedgerServer, url: str, nodes: int, *, notices: int) -> list[R
 
 @contextlib.contextmanager
 def nodes_apart(
-    what: str, url: str, nodes: int, *, seconds: float, every: float = 1.0
+    server: LedgerServer, what: str, url: str, nodes: int, *, seconds: float, every: float = 1.0
 ) -> Iterator[tuple[Callable[[], None], Callable[[], list[dict[str, Any]]]]]:
     """Start processes with so many nodes together; gives what begins them and what awaits them."""
     shares = [len(range(first, nodes, _CHILDREN)) for first in range(_CHILDREN)]
@@ -143,3 +147,4 @@ def nodes_apart(
         for child in started:
             child.kill()
             child.wait()
+        server.settle()

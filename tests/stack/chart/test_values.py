@@ -47,7 +47,7 @@ REFUSED = {
         {"networkPolicy.enabled": True},
         "networkPolicy.clients, networkPolicy.database.to",
     ),
-    "a trial as large as the pod": ({"serving.trialMemoryMi": 3072}, "expected at least 3648"),
+    "a trial as large as the pod": ({"serving.trialMemoryMi": 3072}, "expected at least 3712"),
     "a conversion as large": ({"registrar.packageMemoryMi": 8192}, "expected at least 8704"),
     "fewer at most than at least": (
         {"serving.autoscaling.enabled": True, "serving.autoscaling.minReplicas": 20},
