@@ -31,13 +31,20 @@ def assemble(chart: Path, rules: Path, into: Path) -> Path:
     return copy
 
 
+def example(chart: Path) -> str:
+    """The values that the chart's README shows: the least that it has to be told."""
+    _, _, rest = (chart / "README.md").read_text(encoding="utf-8").partition("```yaml\n")
+    return rest.partition("```")[0]
+
+
 def main() -> int:
     """Write the package; 1 if Helm's linter finds anything."""
     import helm_python as helm  # noqa: PLC0415 - only in the environment of this group
 
     OUTPUT.mkdir(parents=True, exist_ok=True)
     copy = assemble(CHART, RULES, OUTPUT)
-    found = [one for one in helm.lint(copy)["messages"] if one["severity"] >= _WARNING]
+    values = helm.values_from_yaml(example(CHART))
+    found = [one for one in helm.lint(copy, values)["messages"] if one["severity"] >= _WARNING]
     for one in found:
         sys.stderr.write(f"{one['path']}: {one['error']}\n")
     if found:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from infra.chart import CHART
+from infra.chart import CHART, RULES, assemble, example
 from tests.stack.chart import shapes
 from tests.stack.chart.variants import MINIMAL, ChartRefused, Helm, changed
 
@@ -81,3 +81,22 @@ def test_values_that_cannot_be_are_refused_in_words_that_name_them(
 def test_rules_are_refused_where_none_were_packed(helm: Helm) -> None:
     with pytest.raises(ChartRefused, match="make chart"):
         helm.render(CHART, changed({"prometheusRule.enabled": True}))
+
+
+def test_what_the_readme_says_at_least_is_enough(helm: Helm, chart: Path) -> None:
+    values = yaml.safe_load(example(CHART))
+    assert len(helm.render(chart, values)) == len(helm.render(chart, MINIMAL))
+
+
+def test_the_alerts_of_the_compose_stack_are_those_of_the_chart(helm: Helm, tmp_path: Path) -> None:
+    """Whichever there are; a chart without any says so."""
+    chart, wanted = assemble(CHART, RULES, tmp_path), changed({"prometheusRule.enabled": True})
+    texts = [path.read_text(encoding="utf-8") for path in sorted(RULES.glob("*.yml"))]
+    if not texts:
+        with pytest.raises(ChartRefused, match="make chart"):
+            helm.render(chart, wanted)
+        return
+    [rules] = [one for one in helm.render(chart, wanted) if one["kind"] == "PrometheusRule"]
+    groups = [group for text in texts for group in yaml.safe_load(text)["groups"]]
+    assert rules["spec"]["groups"] == groups
+    assert shapes.prometheus_rule(rules) == []
