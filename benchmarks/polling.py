@@ -25,6 +25,7 @@ from benchmarks.ledger_server import LedgerServer
 from benchmarks.results import Row, Section
 from benchmarks.watchers import heard, polled, unpaused
 
+_TITLE = "Nodes that poll one ledger"
 _UNPAUSED = 16
 _QUIET_SECONDS = 2.0
 _PACKAGES = ("sqlalchemy", "psycopg2-binary")
@@ -58,37 +59,31 @@ def main(arguments: Sequence[str] | None = None) -> int:
     console = Console()
     rows: list[Row] = []
 
-    def told(more: Sequence[Row]) -> None:
-        for row in more:
-            console.print("  ".join(row.cells()), highlight=False)
-        rows.extend(more)
+    made_by = shlex.join(["python", "-m", "benchmarks.polling", *sys.argv[1:]])
+    some, most = given.nodes[len(given.nodes) // 2], given.models[-1]
+    with LedgerServer.running(most_connections=max(*given.nodes, _UNPAUSED) + 50) as server:
+        notes = [" ".join(note.format(idle=_idle(server) * 1000).split()) for note in _NOTES]
 
-    most = max(*given.nodes, _UNPAUSED)
-    with LedgerServer.running(most_connections=most + 50) as server:
-        idle = _idle(server)
-        for models in given.models:
-            url = server.ledger(models)
-            for nodes in given.nodes:
-                told(polled(server, url, models=models, nodes=nodes, seconds=given.seconds))
+        def told(more: Sequence[Row]) -> None:
+            for row in more:
+                console.print("  ".join(row.cells()), highlight=False)
+            rows.extend(more)
+            section = Section(_TITLE, made_by, rows, notes, packages=_PACKAGES)
+            results.write(section, page=given.page)
+
+        ledgers = {models: server.ledger(models) for models in given.models}
+        for models, url in ledgers.items():
+            told(polled(server, url, models=models, nodes=some, seconds=given.seconds))
             told(first_look(server, url, models))
             told(status_row(server, url, models))
-        models = given.models[-1]
-        told(unpaused(server, url, models=models, connections=_UNPAUSED, seconds=given.seconds))
+            told(registrars_look(server, server.ledger(1), models=models, nodes=some))
+        url = ledgers[most]
+        told(unpaused(server, url, models=most, connections=_UNPAUSED, seconds=given.seconds))
         for nodes in given.nodes:
             told(heard(server, url, nodes, notices=given.notices))
-            for models in given.models:
-                look = registrars_look(server, server.ledger(1), models=models, nodes=nodes)
-                told(look)
-    made_by = shlex.join(["python", "-m", "benchmarks.polling", *sys.argv[1:]])
-    section = Section(
-        "Nodes that poll one ledger",
-        made_by,
-        rows,
-        [" ".join(note.format(idle=idle * 1000).split()) for note in _NOTES],
-        packages=_PACKAGES,
-    )
-    results.write(section, page=given.page)
-    console.print(results.table(section))
+        for nodes in sorted({*given.nodes} - {some}):
+            told(polled(server, url, models=most, nodes=nodes, seconds=given.seconds))
+            told(registrars_look(server, server.ledger(1), models=most, nodes=nodes))
     return 0
 
 
