@@ -4,12 +4,12 @@ PY = .venv/bin/python
 COMPOSE ?= docker compose
 STACK = $(COMPOSE) -f docker-compose.prod.yml $(if $(MINIO),-f docker-compose.minio.yml)
 .DEFAULT_GOAL = help
-.PHONY: help setup clients peers lock demo train promote rollback retire status history verify backup restore-backup serve worker mlflow dashboards test test-stack test-s3 test-compose secrets up down logs ps smoke upgrade lint format bench bench-front bench-overload bench-swap bench-training bench-fleet nightly clean
+.PHONY: help setup clients peers lock demo train promote rollback retire status history verify backup restore-backup serve worker mlflow dashboards test test-stack test-s3 test-compose secrets up down logs ps smoke upgrade lint format bench bench-front bench-overload bench-swap bench-training bench-fleet bench-polling chart nightly clean
 
 help:  ## list these verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup:  ## build .venv from the hashed lock; beside it GROUP=tensorflow (for Keras), GROUP=airflow, GROUP=ray
+setup:  ## build .venv from the hashed lock; beside it GROUP=tensorflow (for Keras), GROUP=airflow, GROUP=ray, GROUP=chart
 	@$(PYTHON) infra/environment.py $(or $(GROUP),dev)
 
 clients:  ## an environment with other people's clients, for the tests of the protocols
@@ -123,6 +123,12 @@ bench-training: setup  ## how long whole trainings take: ARGS="--rounds 5"
 
 bench-fleet: setup  ## a model a series, and whole tables; Ray where GROUP=ray is set up: ARGS="--only score"
 	@$(PY) -m benchmarks.fleet $(ARGS)
+
+bench-polling: setup  ## what nodes cost the database of the ledger: ARGS="--nodes 10 100 --seconds 5"
+	@$(PY) -m benchmarks.polling $(ARGS)
+
+chart: setup  ## pack the Helm chart with its rules into var/chart/, after Helm's linter and our tests of it
+	@$(PYTHON) infra/environment.py chart && $(PY) -m pytest tests/stack/chart && var/environments/chart/bin/python infra/chart.py
 
 nightly: setup  ## what takes too long for every change: ARGS="--only million"
 	@for group in airflow ray clients tensorflow; do $(PYTHON) infra/environment.py $$group || exit; done

@@ -13,7 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 GROUPS = ("serving", "watcher", "node", "mlflow", "training", "tensorflow", "ray", "dev")
-APART = ("airflow", "clients", "peers", "peers-models", "peers-frameworks", "stack")
+APART = ("airflow", "chart", "clients", "peers", "peers-models", "peers-frameworks", "stack")
 
 
 def main() -> None:

@@ -47,7 +47,7 @@ class Postgres:
             for path in (root, data):
                 shutil.chown(path, "postgres", "postgres")
         init = [binaries / "initdb", "-D", data, "-U", "baton", "-A", "trust", "--no-sync"]
-        subprocess.run([*as_somebody, *init], check=True, capture_output=True, cwd=root)
+        subprocess.run([*as_somebody, *map(str, init)], check=True, capture_output=True, cwd=root)
         port = _free_port()
         server = cls(_spawn(root, port), root, port)
         server._wait()
