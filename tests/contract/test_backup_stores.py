@@ -13,7 +13,6 @@ from registry.backup.place import Place, open_store
 from registry.backup.store import Store, overlap, spooled
 from registry.errors import SettingsError, StepFailed, Unreachable, UsageError
 from tests.missing import ServiceMissing
-from tests.seaweed import _WRITER as WRITER
 from tests.seaweed import BUCKET, READER, Seaweed
 from tests.servingfakes.disks import small_disk
 

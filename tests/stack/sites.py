@@ -14,8 +14,7 @@ import sqlalchemy as sa
 from registry.settings import Settings
 from tests.integration.commands import GATES, MODEL, ROOT, Shell, _graph
 from tests.postgres import Postgres
-from tests.seaweed import _WRITER as WRITER
-from tests.seaweed import BUCKET, Seaweed
+from tests.seaweed import BUCKET, WRITER, Seaweed
 
 PREFIX = "artifacts"
 SERVES = 2
