@@ -67,7 +67,7 @@ def make(folder: Path, *, host: str) -> list[str]:
 
 def add_key(folder: Path, name: str, scopes: Sequence[str]) -> str:
     """Add an API key to the file that the nodes read; returns it, which nobody can do again."""
-    key = KeyFile(folder / KEYS).add(name, [_scope(one) for one in scopes])
+    key = KeyFile(folder / KEYS).add(name, [Scope(one) for one in scopes])
     (folder / KEYS).chmod(0o444)
     return key
 
@@ -141,12 +141,6 @@ def _put(path: Path, text: Callable[[], str]) -> bool:
 
 def _key(folder: Path, name: str, scopes: Sequence[str]) -> bool:
     return _put(folder / name, lambda: add_key(folder, name.removesuffix("_key"), scopes))
-
-
-def _scope(name: str) -> Scope:
-    """A scope by its name; one for metrics alone is any other's, where there is none."""
-    known = {str(scope): scope for scope in Scope}
-    return known.get(name, Scope.PREDICT) if name == _METRICS else Scope(name)
 
 
 def _tls(folder: Path, host: str) -> list[str]:

@@ -161,8 +161,8 @@ def test_what_is_scraped_and_asked_answers(watching: Watching) -> None:
 
     assert answering() == {"nginx": 1, "mlflow": 1, "storage": 1, "postgres": 1}
     assert [value for _, value in watching.query("up")] == [1.0] * 8
-    [(labels, value)] = watching.query("max by (state) (baton_jobs{state='queued'})")
-    assert (labels, value) == ({"state": "queued"}, 1)
+    queued = "max by (state) (baton_jobs{state='queued'})"  # nodes look every ten seconds
+    watching.until(lambda: watching.query(queued) == [({"state": "queued"}, 1.0)], "one job waits")
 
 
 def test_a_version_that_is_refused_is_seen_beside_the_ledger(watching: Watching) -> None:

@@ -108,7 +108,7 @@ def test_all_that_reaches_the_ledger_does_so_by_tls(encrypted: Encrypted) -> Non
         with closing(SqlLedger(url)) as ledger, closing(SqlJobs(url)) as jobs:
             ledger.append(draft(), expected=None, at_ms=1)
             assert heard.acquire(timeout=PATIENCE_SECONDS)
-            assert not jobs.look().any_queued
+            assert jobs.look().queued == 0
             with closing(psycopg2.connect(encrypted.server._address("postgres"))) as other:
                 cursor = other.cursor()
                 cursor.execute(

@@ -15,6 +15,7 @@ ALL_SETTINGS = {variable(field) for field in dataclasses.fields(Settings)}
 OWN_SETTINGS = {
     "BATON_ACTOR",
     "BATON_API_KEYS",
+    "BATON_BACKUP_AUTH_URL",
     "BATON_BIND",
     "BATON_BUNDLE",
     "BATON_FALLBACK_DIR",
