@@ -13,7 +13,7 @@ from registry.backup.place import Place, open_store
 from registry.backup.store import Store, overlap, spooled
 from registry.errors import SettingsError, StepFailed, Unreachable, UsageError
 from tests.missing import ServiceMissing
-from tests.seaweed import BUCKET, WRITER, Seaweed
+from tests.seaweed import BUCKET, READER, WRITER, Seaweed
 from tests.servingfakes.disks import small_disk
 
 BIG = bytes(range(256)) * 64 * 1024  # 16 MiB: S3 takes it in parts
