@@ -12,7 +12,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import boto3
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -274,7 +273,7 @@ def bucket(seaweed: ObjectStore, settings: Settings, monkeypatch: pytest.MonkeyP
     """boto3's client of the session's S3 server, and settings that point there."""
     for name, value in {"AWS_DEFAULT_REGION": "us-east-1", **WRITER}.items():
         monkeypatch.setenv(name, value)
-    return boto3.client("s3", endpoint_url=seaweed.endpoint)
+    return seaweed.client(WRITER)
 
 
 def test_a_prefix_of_s3_is_scored_into_another_once(
