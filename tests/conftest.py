@@ -45,7 +45,8 @@ def pytest_terminal_summary(
 def _unmoved_mlflow() -> Iterator[None]:
     """Whatever a module told MLflow ends with it: MLflow writes its URIs into the environment.
 
-    What a fixture of the session told it before the module began ends too.
+    What a fixture of the session told it before the module began ends too, and the keys that
+    boto3's default session, which MLflow's client takes, keeps for ever.
     """
     uris = ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI")
     before = {name: value for name, value in os.environ.items() if name not in uris}
@@ -53,6 +54,8 @@ def _unmoved_mlflow() -> Iterator[None]:
     if mlflow := sys.modules.get("mlflow"):
         mlflow.set_tracking_uri(None)
         mlflow.set_registry_uri(None)
+    if boto3 := sys.modules.get("boto3"):
+        boto3.DEFAULT_SESSION = None
     os.environ.clear()
     os.environ.update(before)
 
