@@ -12,9 +12,10 @@ from typing import Any
 
 import psycopg2
 
+from benchmarks import driver
 from benchmarks.processes import children, proportional_mb
 from registry.bundle import FileDigest, Manifest
-from registry.ledger import Door, Draft, Entry, EntryKind, Route, Snapshot
+from registry.ledger import Entry, Route, Snapshot
 from registry.model_version import Stage
 from registry.sql_ledger import SqlLedger
 from tests.postgres import Postgres
@@ -100,16 +101,7 @@ def promote(ledger: SqlLedger, model: str) -> Entry:
         source=f"s3://mlflow/1/models/m-0123456789abcdef0123456789abcdef/artifacts/{model}",
         manifest=manifest,
     )
-    draft = Draft(
-        model=model,
-        kind=EntryKind.PROMOTE,
-        routes=(route,),
-        actor="benchmark",
-        door=Door.COMMAND,
-        reason="measured",
-    )
-    now_ms = time.time_ns() // 1_000_000
-    return ledger.append(draft, expected=ledger.head(model), at_ms=now_ms)
+    return driver.append(ledger, model, route)
 
 
 def _of_ended(pid: int) -> float:

@@ -9,15 +9,13 @@ study, and a study that was stopped is gone on with by its name.
 from __future__ import annotations
 
 import dataclasses
-import logging
 import math
-from collections.abc import Collection, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from registry.errors import BatonError, StepFailed, UsageError
+from registry.errors import StepFailed, UsageError
 from registry.settings import Settings
 from training import apart, plots
 from training.incumbent import ServedIncumbent
@@ -38,8 +36,6 @@ from training.workspace import Workspace
 
 FOLDER = "searches"
 _STUDY = "baton.search"
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,7 +87,7 @@ def search(
         seed=plan.seed,
     )
     job = _job(kept, plan, settings, tracking)
-    with _ended(cast("TrackedRun", job.run)):
+    with cast("TrackedRun", job.run).ending():
         for step in (load, validate, split):
             step(workload, job)
         kept.agree(_asked(plan, job, free))
@@ -211,7 +207,7 @@ class _Judged:
             },
         )
         params = {**plan.params, **proposed}
-        with _ended(child):
+        with child.ending():
             child.log_params({**params, "seed": plan.seed})
             found = self._folds(params)
             child.log_metrics(found)
@@ -245,17 +241,3 @@ def _report(kept: Study, job: Job, objective: str) -> None:
     job.run.log_metrics({f"best_{objective}": value, "trials": kept.trials})
     job.run.set_tags({f"best.{name}": chosen for name, chosen in best.items()})
     job.run.log_artifacts(folder)
-
-
-@contextmanager
-def _ended(run: TrackedRun) -> Iterator[None]:
-    """Mark the run FINISHED; FAILED or, for a person's interruption, KILLED if this is left so."""
-    try:
-        yield
-    except BaseException as error:
-        try:
-            run.finish("FAILED" if isinstance(error, Exception) else "KILLED")
-        except BatonError as unreachable:
-            _log.warning("run %s could not be ended: %s", run.run_id, unreachable)
-        raise
-    run.finish("FINISHED")

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from registry.client import reaching
+from registry.errors import BatonError
 from training.data.dataset import Dataset
 from training.registration import REGISTERED, Registration, entities
 from training.tracking import Tracking, infer_signature
@@ -123,6 +124,22 @@ class TrackedRun:
         """Close the run: FINISHED, FAILED or KILLED."""
         with self._reaching() as client:
             client.set_terminated(self.run_id, status)
+
+    @contextmanager
+    def ending(self) -> Iterator[None]:
+        """End it with the block: FINISHED, FAILED or, for a person's interruption, KILLED.
+
+        That a failed one could not be marked is a note on the block's own error.
+        """
+        try:
+            yield
+        except BaseException as error:
+            try:
+                self.finish("FAILED" if isinstance(error, Exception) else "KILLED")
+            except BatonError as unreachable:
+                error.add_note(f"run {self.run_id} could not be marked: {unreachable}")
+            raise
+        self.finish("FINISHED")
 
     def reopen(self) -> Mapping[str, str]:
         """Say that somebody works on it: RUNNING, no word of what failed; its tags before."""

@@ -72,40 +72,24 @@ def app_of(home: Path, open_jobs: Any, **environ: str) -> Flask:
 
 
 @pytest.fixture
-def client(home: Path, queue: SqlJobs, lane: Callable[[Flask], Client]) -> Client:
+def client(home: Path, queue: SqlJobs, through: Through) -> Client:
     """A server without keys."""
-    return lane(app_of(home, lambda: queue, BATON_JOBS_PER_KEY="2"))
+    return through(app_of(home, lambda: queue, BATON_JOBS_PER_KEY="2"))
 
 
 @pytest.fixture
 def closed(
-    home: Path, queue: SqlJobs, keys: dict[str, str], lane: Callable[[Flask], Client]
+    home: Path, queue: SqlJobs, keys: dict[str, str], through: Through
 ) -> Callable[..., Any]:
     """A server with keys, asked as one of their owners."""
     app = app_of(home, lambda: queue, BATON_API_KEYS=str(home / "closed.json"))
-    client = lane(app)
+    client = through(app)
 
     def ask(who: str, method: str, path: str, **asked: Any) -> Any:
         headers = {"Authorization": f"Bearer {keys[who]}"}
         return client.open(path, method=method, headers=headers, **asked)
 
     return ask
-
-
-@pytest.fixture(params=["lane", "flask"])
-def lane(request: pytest.FixtureRequest) -> Iterator[Through]:
-    """Asks an application by either way that a worker can be run."""
-    opened: list[LaneClient] = []
-
-    def client(app: Flask) -> Client:
-        if request.param == "flask":
-            return app.test_client()
-        opened.append(LaneClient(app))
-        return opened[-1]
-
-    yield client
-    for one in opened:
-        one.close()
 
 
 def test_a_training_is_accepted_with_an_address(client: Client) -> None:
@@ -163,11 +147,9 @@ class Unfinite:
         return [replace(job, seen=Progress(metrics={"mae": float("nan")})) for job in found]
 
 
-def test_a_number_that_is_none_is_never_sent(
-    home: Path, queue: SqlJobs, lane: Callable[[Flask], Client]
-) -> None:
-    lane(app_of(home, lambda: queue)).post("/train", json=TRAIN)
-    reply = lane(app_of(home, lambda: Unfinite(queue))).get("/jobs")
+def test_a_number_that_is_none_is_never_sent(home: Path, queue: SqlJobs, through: Through) -> None:
+    through(app_of(home, lambda: queue)).post("/train", json=TRAIN)
+    reply = through(app_of(home, lambda: Unfinite(queue))).get("/jobs")
     assert b"NaN" not in reply.data
     assert reply.json["jobs"][0]["metrics"] == {"mae": None}
 
@@ -307,9 +289,9 @@ def test_another_keys_idempotency_key_says_nothing_of_it(closed: Callable[..., A
 
 
 def test_without_a_database_jobs_are_away_and_say_so_without_its_address(
-    home: Path, lane: Callable[[Flask], Client]
+    home: Path, through: Through
 ) -> None:
-    client = lane(app_of(home, AwayQueue))
+    client = through(app_of(home, AwayQueue))
     one = f"/jobs/{uuid.uuid4()}"
     asked = [("POST", "/train"), ("GET", "/jobs"), ("GET", one), ("DELETE", one)]
     for method, path in asked:
@@ -320,7 +302,7 @@ def test_without_a_database_jobs_are_away_and_say_so_without_its_address(
 
 
 def test_a_queue_that_could_not_be_opened_is_opened_later(
-    home: Path, queue: SqlJobs, lane: Callable[[Flask], Client]
+    home: Path, queue: SqlJobs, through: Through
 ) -> None:
     found: list[Any] = []
 
@@ -329,17 +311,17 @@ def test_a_queue_that_could_not_be_opened_is_opened_later(
             raise Unreachable("queue of jobs: not yet")
         return found[0]
 
-    client = lane(app_of(home, opened))
+    client = through(app_of(home, opened))
     assert client.get("/jobs").status_code == 503
     found.append(queue)
     assert client.get("/jobs").status_code == 200
 
 
 def test_the_queue_is_opened_by_the_first_who_asks_for_a_job(
-    home: Path, queue: SqlJobs, lane: Callable[[Flask], Client]
+    home: Path, queue: SqlJobs, through: Through
 ) -> None:
     opened = Counting(queue)
-    client = lane(app_of(home, opened))
+    client = through(app_of(home, opened))
     for path in ("/livez", "/models", "/openapi.json", "/metrics"):
         assert client.get(path).status_code == 200
     client.post("/train", json={})
@@ -349,8 +331,8 @@ def test_the_queue_is_opened_by_the_first_who_asks_for_a_job(
     assert opened.times == 1
 
 
-def test_without_a_queue_there_are_no_jobs(home: Path, lane: Callable[[Flask], Client]) -> None:
-    reply = lane(app_of(home, None)).get("/jobs")
+def test_without_a_queue_there_are_no_jobs(home: Path, through: Through) -> None:
+    reply = through(app_of(home, None)).get("/jobs")
     assert (reply.status_code, "without a queue" in reply.json["detail"]) == (503, True)
 
 

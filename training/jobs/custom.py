@@ -7,14 +7,12 @@ registered: the forecast is the job's result.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from typing import Any, Final
 
 import numpy as np
 import pandas as pd
 
-from registry.errors import BatonError
 from registry.job_bodies import SeriesBody
 from registry.settings import Settings
 from training import apart, shares, window_network
@@ -50,7 +48,7 @@ def custom(asked: Asked, channel: Channel, settings: Settings) -> Mapping[str, A
             **asked.tags,
         },
     )
-    with _marked(run):
+    with run.ending():
         channel.tell(step="fit", progress=0.1, run_id=run.run_id)
         run.log_params(
             {
@@ -126,17 +124,3 @@ def _rows(body: SeriesBody) -> Array:
     """The series as rows of a share that has one price a day, [n, 5]."""
     prices = np.repeat(np.array(body.data)[:, None], 4, axis=1)
     return np.column_stack([prices, np.zeros(len(body.data))])
-
-
-@contextmanager
-def _marked(run: TrackedRun) -> Iterator[None]:
-    """End the run as FINISHED, FAILED or, where it was told to end, KILLED."""
-    try:
-        yield
-    except BaseException as error:
-        try:
-            run.finish("FAILED" if isinstance(error, Exception) else "KILLED")
-        except BatonError as unreachable:
-            error.add_note(f"run {run.run_id} could not be marked: {unreachable}")
-        raise
-    run.finish("FINISHED")
