@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +24,7 @@ from tests.mlflow_home import MlflowTemplate
 PATIENCE_SECONDS = 60.0
 # The goal is 5 s on a machine of its own; tests share theirs.
 FOLLOWED_SECONDS = 8.0
+FILE = "sqlite:///"
 
 
 @dataclass
@@ -41,6 +44,7 @@ class Pair:
     def __init__(self, shell: Shell, ledger_url: str) -> None:
         self.shell = shell
         self.ledger = SqlLedger(ledger_url)
+        self.file = Path(ledger_url.removeprefix(FILE)) if ledger_url.startswith(FILE) else None
         self.environ = {
             **shell.environ,
             "BATON_LEDGER_URL": ledger_url,
@@ -105,6 +109,35 @@ def pair(request: pytest.FixtureRequest, registered: Registered, tmp_path: Path)
     made.close()
 
 
+def stand_still(pair: Pair, process: subprocess.Popen[bytes]) -> None:
+    """Stop a registrar, but not in the middle of a write to sqlite.
+
+    There it would keep the file's lock for as long as it stands still, and nobody could follow.
+    """
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while time.monotonic() < deadline:
+        os.kill(process.pid, signal.SIGSTOP)
+        if not holds_the_file(pair):
+            return
+        os.kill(process.pid, signal.SIGCONT)
+        time.sleep(0.02)
+    pytest.fail("it wrote whenever it was stopped")
+
+
+def holds_the_file(pair: Pair) -> bool:
+    """Whether somebody is writing to a ledger that is a file, and does not end within a while."""
+    path = pair.file
+    if path is None:
+        return False
+    with closing(sqlite3.connect(path, timeout=0.5, isolation_level=None)) as connection:
+        try:
+            connection.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError:
+            return True
+        connection.execute("ROLLBACK")
+        return False
+
+
 def followed(pair: Pair, dead: str | None) -> float:
     """How long it takes until somebody else holds the lease."""
     begun = time.monotonic()
@@ -131,7 +164,7 @@ def test_a_registrar_that_stood_still_is_followed_and_writes_nothing_when_it_goe
     first = pair.start("this registrar holds the lease")
     pair.start("another registrar holds the lease")
     stopped = pair.holder()
-    os.kill(first.process.pid, signal.SIGSTOP)
+    stand_still(pair, first.process)
     took = followed(pair, stopped)
     sys.stdout.write(f"followed after {took:.2f} s\n")
     assert took < FOLLOWED_SECONDS
@@ -153,3 +186,14 @@ def test_a_registrar_that_is_told_to_end_gives_the_lease_back_at_once(pair: Pair
     sys.stdout.write(f"followed after {took:.2f} s\n")
     assert took < FOLLOWED_SECONDS
     assert first.process.wait(timeout=PATIENCE_SECONDS) == 0
+
+
+def test_one_that_stands_still_in_a_write_is_noticed(pair: Pair) -> None:
+    """What `stand_still` waits for, planted."""
+    if pair.file is None:
+        assert not holds_the_file(pair)
+        return
+    with closing(sqlite3.connect(pair.file, isolation_level=None)) as writer:
+        writer.execute("BEGIN IMMEDIATE")
+        assert holds_the_file(pair)
+    assert not holds_the_file(pair)
