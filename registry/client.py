@@ -206,7 +206,7 @@ class MlflowRegistry:
                 if value is None:
                     self._client.delete_model_version_tag(*where)
                 else:
-                    _twice(self._client.set_model_version_tag, *where, value)
+                    twice(self._client.set_model_version_tag, *where, value)
 
     def model_tag(self, name: str, key: str) -> str | None:
         """See `RegistryClient.model_tag`."""
@@ -217,7 +217,7 @@ class MlflowRegistry:
     def tag_model(self, name: str, key: str, value: str) -> None:
         """See `RegistryClient.tag_model`."""
         with reaching(self._tracking_uri, missing=("model", name)):
-            _twice(self._client.set_registered_model_tag, name, key, value)
+            twice(self._client.set_registered_model_tag, name, key, value)
 
     def log_report(self, version: ModelVersion, files: Mapping[str, str], folder: str) -> None:
         """See `RegistryClient.log_report`."""
@@ -245,8 +245,8 @@ class MlflowRegistry:
                     return found
 
 
-def _twice(write: Callable[..., object], *what: str) -> None:
-    """Write a tag; MLflow looks and then inserts, so of two who do so at once one has to again."""
+def twice(write: Callable[..., object], *what: object) -> None:
+    """Write; MLflow looks and then inserts, so of two who do so at once one has to do it again."""
     try:
         write(*what)
     except Exception as error:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
-from registry.client import reaching
+from registry.client import reaching, twice
 from registry.errors import BatonError
 from training.data.dataset import Dataset
 from training.registration import REGISTERED, Registration, entities
@@ -94,7 +94,7 @@ class TrackedRun:
         )
         context = self._entities.InputTag("mlflow.data.context", "training")
         with self._reaching() as client:
-            client.log_inputs(self.run_id, [self._entities.DatasetInput(logged, [context])])
+            twice(client.log_inputs, self.run_id, [self._entities.DatasetInput(logged, [context])])
 
     def log_artifacts(self, folder: Path, into: str | None = None) -> None:
         """Add every file below `folder` under its relative path."""
