@@ -20,7 +20,7 @@ MOST_CELLS: Final = 10_000
 MOST_BYTES: Final = 1024 * 1024
 _HASH_DIGITS: Final = 32
 _QUICK_CELLS: Final = 200
-_DUMP: Final = orjson.OPT_SERIALIZE_NUMPY | orjson.OPT_NON_STR_KEYS
+_DUMP: Final = orjson.OPT_SERIALIZE_NUMPY
 _SLACK: Final = 1e-3  # of float32, beyond 1
 Values = Mapping[str, Any]
 

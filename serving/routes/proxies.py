@@ -15,6 +15,7 @@ from registry.errors import SettingsError
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 _FORWARDED = ("HTTP_FORWARDED", "HTTP_X_FORWARDED_", "HTTP_X_REAL_IP", "HTTP_X_ATTEMPT_OF")
+_MOST_KNOWN = 10_000
 
 
 class Proxies:
@@ -23,9 +24,18 @@ class Proxies:
     def __init__(self, trusted: Sequence[str]) -> None:
         """`trusted` are addresses or networks; raises SettingsError for anything else."""
         self._networks = [_network(text) for text in trusted]
+        self._known: dict[str, bool] = {}
 
     def __contains__(self, address: str) -> bool:
         """Whether somebody at this address is one of them."""
+        found = self._known.get(address)
+        if found is None:
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
+            found = self._known[address] = self._find(address)
+        return found
+
+    def _find(self, address: str) -> bool:
         try:
             peer = ip_address(address)
         except ValueError:  # a Unix socket has none

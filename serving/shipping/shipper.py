@@ -1,0 +1,162 @@
+"""One pass over a spool: each lane's next records to the sink, then what is shipped is removed.
+
+The sink keeps the position of a lane in the transaction that adds its records, so whatever ends
+this process (or the sink's answer) in between, each record is there once.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+import orjson
+
+from registry.errors import Unreachable
+from registry.predictions import Position, Prediction, PredictionSink
+from serving import metrics
+from serving.spool import folder
+from serving.spool.reader import Batch, read
+from serving.spool.usage import Usage
+
+_log = logging.getLogger("serving.shipping")
+_MOST_RECORDS: Final = 5_000
+_MOST_BYTES: Final = 8 * 1024 * 1024
+Shipped = tuple[Prediction, Position]
+
+
+@dataclass
+class Shipper:
+    """Ships one spool; `step` is called by one thread at a time.
+
+    `sink` opens it, or raises Unreachable; it is asked until it has. `clock` is that of the records.
+    """
+
+    spool: Path
+    sink: Callable[[], PredictionSink]
+    clock: Callable[[], float] = time.time
+    most_records: int = _MOST_RECORDS
+    used: int = 0  # bytes of the spool, at the last look
+    _positions: dict[str, Position] = field(default_factory=dict)
+    _until: dict[str, float] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        """Raises OSError where the spool cannot be made."""
+        self._usage = Usage(self.spool)
+        self._identity = folder.identity(self.spool)
+
+    def step(self) -> int:
+        """Ship some of every lane; how many records that were. Raises Unreachable.
+
+        A lane that was not whole at the last look may have more at once: 0 says that none has.
+        """
+        began = self.clock()
+        try:
+            folder.sweep(self.spool, began)
+            lanes = folder.lanes(self.spool)
+            for gone in self._until.keys() - {lane.name for lane in lanes}:
+                self._forget(gone)
+            shipped = sum(self._ship(lane, began) for lane in lanes)
+        finally:
+            self._tell(began)
+        metrics.LOG_SINK_UP.set(1)
+        return shipped
+
+    def _ship(self, lane: Path, began: float) -> int:
+        is_held = folder.is_held(lane)  # first: what it wrote by then is all of it
+        since = self._positions.get(lane.name)
+        if since is None:
+            since = self.sink().position(self._identity, lane.name)
+        batch = read(
+            lane, since, is_held=is_held, most_records=self.most_records, most_bytes=_MOST_BYTES
+        )
+        records = self._decoded(lane, batch)
+        if records:
+            self._until.setdefault(lane.name, records[0][0].time)
+            self._positions.pop(lane.name, None)  # not known until the sink has answered
+            self._append(lane, records)
+            self._until[lane.name] = records[-1][0].time
+        if batch.is_all:
+            self._until[lane.name] = began
+        self._positions[lane.name] = batch.upto
+        for number in batch.finished:
+            folder.segment(lane, number).unlink(missing_ok=True)
+        if batch.is_all and not is_held:
+            with contextlib.suppress(OSError):  # somebody put a file there: it stays, and is empty
+                lane.rmdir()
+        return len(records)
+
+    def _append(self, lane: Path, records: Sequence[Shipped]) -> None:
+        try:
+            self._to_sink(lane, records)
+        except Unreachable:
+            raise
+        except Exception:
+            _log.exception("%s: the prediction log refuses a batch; one by one", lane.name)
+            for record in records:
+                self._append_one(lane, record)
+
+    def _append_one(self, lane: Path, record: Shipped) -> None:
+        """One that the sink refuses is kept aside, and holds up no other."""
+        try:
+            self._to_sink(lane, [record])
+        except Unreachable:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever it does not like about it
+            identity, position = record[0].prediction_id, record[1]
+            _log.error("%s: refused, kept aside: %s", identity, error)
+            text = orjson.dumps({"refused": str(error), "prediction": _plain(record[0])})
+            self._keep_aside(lane, position, text)
+
+    def _to_sink(self, lane: Path, records: Sequence[Shipped]) -> None:
+        predictions = [prediction for prediction, _ in records]
+        self.sink().append(self._identity, lane.name, predictions, records[-1][1])
+        metrics.LOG_SHIPPED.inc(len(predictions))
+
+    def _decoded(self, lane: Path, batch: Batch) -> list[Shipped]:
+        records: list[Shipped] = []
+        for text, position in batch.records:
+            try:
+                records.append((_prediction(text), position))
+            except (ValueError, TypeError) as error:
+                _log.error("%s %s: no record: %s", lane.name, position, error)
+                self._keep_aside(lane, position, text)
+        for position, data in batch.damaged:
+            _log.error("%s %s: %d bytes that cannot be read", lane.name, position, len(data))
+            self._keep_aside(lane, position, data)
+        return records
+
+    def _keep_aside(self, lane: Path, position: Position, data: bytes) -> None:
+        metrics.LOG_CORRUPT.inc()
+        name = f"{lane.name}-{position.segment}-{position.offset}"
+        try:
+            folder.keep_aside(self.spool, name, data)
+        except OSError as error:
+            _log.error("%s: could not be kept aside: %s", name, error)
+
+    def _forget(self, lane: str) -> None:
+        self._positions.pop(lane, None)
+        self._until.pop(lane, None)
+
+    def _tell(self, now: float) -> None:
+        """How full the spool is, to workers and for the metrics."""
+        self.used = folder.used_bytes(self.spool)
+        self._usage.tell(self.used)
+        metrics.LOG_SPOOL_BYTES.set(self.used)
+        metrics.LOG_SHIPPED_UNTIL.set(min(self._until.values(), default=now))
+
+
+def _prediction(text: bytes) -> Prediction:
+    record = orjson.loads(text)
+    try:
+        return Prediction(**record)
+    except TypeError:  # a newer version's names
+        return Prediction.of(record)
+
+
+def _plain(prediction: Prediction) -> dict[str, object]:
+    return {name: getattr(prediction, name) for name in prediction.__slots__}
