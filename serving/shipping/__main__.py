@@ -67,7 +67,7 @@ class Shipping:
         if self._complaint:
             self._complaint = ""
             _log.info("predictions are shipped again")
-        return self._pace.after(shipped, is_busy=shipped >= self._shipper.most_records)
+        return self._pace.after(has_more=shipped > 0 and self._shipper.has_more)
 
     def _thread(self) -> ThreadPoolExecutor:
         return self._urgent if self._shipper.used > self._urgent_bytes else self._modest

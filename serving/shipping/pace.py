@@ -17,10 +17,10 @@ class Pace:
     jitter: Callable[[], float]
     _failures: int = 0
 
-    def after(self, shipped: int, *, is_busy: bool) -> float:
-        """Seconds to wait after a pass that shipped so many; none where more is waiting."""
+    def after(self, *, has_more: bool) -> float:
+        """Seconds to wait after a pass; none where more is there to be shipped."""
         self._failures = 0
-        return 0.0 if shipped and is_busy else LOOK_SECONDS
+        return 0.0 if has_more else LOOK_SECONDS
 
     def after_failure(self) -> float:
         """Seconds to wait after a pass that did not reach the sink: ever more of them."""

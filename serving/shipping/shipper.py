@@ -41,6 +41,7 @@ class Shipper:
     clock: Callable[[], float] = time.time
     most_records: int = _MOST_RECORDS
     used: int = 0  # bytes of the spool, at the last look
+    has_more: bool = False  # whether that look left whole records behind
     _positions: dict[str, Position] = field(default_factory=dict)
     _until: dict[str, float] = field(default_factory=dict)
 
@@ -48,13 +49,11 @@ class Shipper:
         """Raises OSError where the spool cannot be made."""
         self._usage = Usage(self.spool)
         self._identity = folder.identity(self.spool)
+        metrics.LOG_SHIPPED_UNTIL.set(self.clock())  # if the sink is away: nobody knows of before
 
     def step(self) -> int:
-        """Ship some of every lane; how many records that were. Raises Unreachable.
-
-        A lane that was not whole at the last look may have more at once: 0 says that none has.
-        """
-        began = self.clock()
+        """Ship some of every lane; how many records that were. Raises Unreachable."""
+        began, self.has_more = self.clock(), False
         try:
             folder.sweep(self.spool, began)
             lanes = folder.lanes(self.spool)
@@ -62,8 +61,11 @@ class Shipper:
                 self._forget(gone)
             shipped = sum(self._ship(lane, began) for lane in lanes)
         finally:
-            self._tell(began)
+            self.used = folder.used_bytes(self.spool)
+            self._usage.tell(self.used)
+            metrics.LOG_SPOOL_BYTES.set(self.used)
         metrics.LOG_SINK_UP.set(1)
+        metrics.LOG_SHIPPED_UNTIL.set(min(self._until.values(), default=began))
         return shipped
 
     def _ship(self, lane: Path, began: float) -> int:
@@ -76,12 +78,13 @@ class Shipper:
         )
         records = self._decoded(lane, batch)
         if records:
-            self._until.setdefault(lane.name, records[0][0].time)
             self._positions.pop(lane.name, None)  # not known until the sink has answered
             self._append(lane, records)
-            self._until[lane.name] = records[-1][0].time
         if batch.is_all:
             self._until[lane.name] = began
+        else:
+            self.has_more = True
+            self._until[lane.name] = _last(records, self._until.get(lane.name, began))
         self._positions[lane.name] = batch.upto
         for number in batch.finished:
             folder.segment(lane, number).unlink(missing_ok=True)
@@ -142,12 +145,9 @@ class Shipper:
         self._positions.pop(lane, None)
         self._until.pop(lane, None)
 
-    def _tell(self, now: float) -> None:
-        """How full the spool is, to workers and for the metrics."""
-        self.used = folder.used_bytes(self.spool)
-        self._usage.tell(self.used)
-        metrics.LOG_SPOOL_BYTES.set(self.used)
-        metrics.LOG_SHIPPED_UNTIL.set(min(self._until.values(), default=now))
+
+def _last(records: Sequence[Shipped], otherwise: float) -> float:
+    return records[-1][0].time if records else otherwise
 
 
 def _prediction(text: bytes) -> Prediction:
