@@ -24,7 +24,7 @@ from serving.threads import started
 
 _log = logging.getLogger("serving.shipping")
 _LAST_SECONDS: Final = 5.0
-_NICENESS: Final = 10
+_NICENESS: Final = 19
 _URGENT_SHARE: Final = 0.25  # of the spool: from here on it no longer gives way to requests
 
 
