@@ -81,7 +81,7 @@ class Settings(Places):
         (),
         "addresses",
         "Proxies, as addresses or networks, that are believed what they say of a client in "
-        "X-Forwarded-For, -Proto, -Host and -Prefix.",
+        "X-Forwarded-For, -Proto, -Host and -Prefix, and of attempts in X-Attempt-Of.",
     )
     models: tuple[str, ...] = setting(
         (),

@@ -58,11 +58,12 @@ class Shipping:
         """One pass; seconds until the next."""
         try:
             shipped = self._thread().submit(self._shipper.step).result()
-        except (BatonError, OSError) as error:
+        except Exception as error:  # noqa: BLE001 - of whatever the log is kept in
             metrics.LOG_SINK_UP.set(0)
             if str(error) != self._complaint:
                 self._complaint = str(error)
-                _log.warning("predictions stay in the spool for now: %s", error)
+                unknown = None if isinstance(error, BatonError) else error
+                _log.warning("predictions stay in the spool for now: %s", error, exc_info=unknown)
             return self._pace.after_failure()
         if self._complaint:
             self._complaint = ""

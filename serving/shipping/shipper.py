@@ -16,7 +16,7 @@ from typing import Final
 
 import orjson
 
-from registry.errors import Unreachable
+from registry.errors import BatonError
 from registry.predictions import Position, Prediction, PredictionSink
 from serving import metrics
 from serving.spool import folder
@@ -96,24 +96,33 @@ class Shipper:
     def _append(self, lane: Path, records: Sequence[Shipped]) -> None:
         try:
             self._to_sink(lane, records)
-        except Unreachable:
+        except BatonError:
             raise
         except Exception:
+            if len(records) == 1:
+                raise
             _log.exception("%s: the prediction log refuses a batch; one by one", lane.name)
-            for record in records:
-                self._append_one(lane, record)
+            self._append_each(lane, records)
 
-    def _append_one(self, lane: Path, record: Shipped) -> None:
-        """One that the sink refuses is kept aside, and holds up no other."""
-        try:
-            self._to_sink(lane, [record])
-        except Unreachable:
-            raise
-        except Exception as error:  # noqa: BLE001 - whatever it does not like about it
-            identity, position = record[0].prediction_id, record[1]
-            _log.error("%s: refused, kept aside: %s", identity, error)
-            text = orjson.dumps({"refused": str(error), "prediction": _plain(record[0])})
-            self._keep_aside(lane, position, text)
+    def _append_each(self, lane: Path, records: Sequence[Shipped]) -> None:
+        """One that the sink refuses is kept aside; if it takes none, the fault is the sink's."""
+        refused: list[Path] = []
+        for record in records:
+            try:
+                self._to_sink(lane, [record])
+            except BatonError:
+                raise
+            except Exception as error:
+                identity, position = record[0].prediction_id, record[1]
+                _log.error("%s: refused: %s", identity, error)
+                told = {"refused": str(error), "prediction": _plain(record[0])}
+                # At once: who comes after it moves the position on.
+                refused.append(self._keep_aside(lane, position, orjson.dumps(told)))
+                if len(refused) == len(records):
+                    for path in refused:
+                        path.unlink()
+                    raise
+        metrics.LOG_CORRUPT.inc(len(refused))
 
     def _to_sink(self, lane: Path, records: Sequence[Shipped]) -> None:
         predictions = [prediction for prediction, _ in records]
@@ -121,25 +130,22 @@ class Shipper:
         metrics.LOG_SHIPPED.inc(len(predictions))
 
     def _decoded(self, lane: Path, batch: Batch) -> list[Shipped]:
-        records: list[Shipped] = []
+        records, damaged = list[Shipped](), list(batch.damaged)
         for text, position in batch.records:
             try:
                 records.append((_prediction(text), position))
-            except (ValueError, TypeError) as error:
-                _log.error("%s %s: no record: %s", lane.name, position, error)
-                self._keep_aside(lane, position, text)
-        for position, data in batch.damaged:
-            _log.error("%s %s: %d bytes that cannot be read", lane.name, position, len(data))
+            except (ValueError, TypeError):
+                damaged.append((position, text))
+        for position, data in damaged:
+            _log.error("%s %s: %d bytes are no record", lane.name, position, len(data))
             self._keep_aside(lane, position, data)
+        metrics.LOG_CORRUPT.inc(len(damaged))
         return records
 
-    def _keep_aside(self, lane: Path, position: Position, data: bytes) -> None:
-        metrics.LOG_CORRUPT.inc()
+    def _keep_aside(self, lane: Path, position: Position, data: bytes) -> Path:
+        """Raises OSError: what is nowhere else is not passed over."""
         name = f"{lane.name}-{position.segment}-{position.offset}"
-        try:
-            folder.keep_aside(self.spool, name, data)
-        except OSError as error:
-            _log.error("%s: could not be kept aside: %s", name, error)
+        return folder.keep_aside(self.spool, name, data)
 
     def _forget(self, lane: str) -> None:
         self._positions.pop(lane, None)

@@ -91,11 +91,12 @@ def used_bytes(spool: Path) -> int:
     return total
 
 
-def keep_aside(spool: Path, name: str, data: bytes) -> None:
+def keep_aside(spool: Path, name: str, data: bytes) -> Path:
     """Keep bytes that cannot be read; the same ones twice are one file. Raises OSError."""
-    folder = spool / CORRUPT
-    folder.mkdir(mode=0o700, exist_ok=True)
-    (folder / name).write_bytes(data)
+    path = spool / CORRUPT / name
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    path.write_bytes(data)
+    return path
 
 
 def sweep(spool: Path, now: float) -> None:

@@ -12,10 +12,12 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from registry.errors import Unreachable
+from registry.predictions import Prediction
 from serving import metrics
 from serving.shipping.pace import LOOK_SECONDS, Pace
 from serving.shipping.shipper import Shipper
 from serving.spool import folder
+from serving.spool.frames import framed
 from serving.spool.usage import Usage
 from serving.spool.writer import Writer
 from tests.fakes.prediction_sink import FakeSink
@@ -201,6 +203,38 @@ def test_a_record_that_the_sink_refuses_is_kept_aside_with_the_reason(
     assert bench.shipper.step() == 1
 
 
+def test_a_sink_that_takes_nothing_at_all_is_at_fault_itself(
+    bench: Bench, writer: Writer
+) -> None:
+    bench.sink.refuses = lambda _: True
+    for n in range(3):
+        writer.append(record(n))
+        with pytest.raises(ValueError, match="cannot hold"):
+            bench.shipper.step()
+    assert bench.aside() == []
+    bench.sink.refuses = lambda _: False
+    assert bench.shipper.step() == 3
+
+
+def test_a_sink_that_goes_away_among_refused_records_costs_none(
+    bench: Bench, writer: Writer
+) -> None:
+    for n in range(4):
+        writer.append(record(n))
+
+    def refuses(one: Prediction) -> bool:
+        bench.sink.answer_lost = one.request_id == "r2"
+        return one.request_id == "r1"
+
+    bench.sink.refuses = refuses
+    with pytest.raises(Unreachable):
+        bench.shipper.step()
+    assert (bench.sink.ids, len(bench.aside())) == ([identity(0), identity(2)], 1)
+    bench.sink.refuses = lambda _: False
+    bench.shipper.step()
+    assert bench.sink.ids == [identity(0), identity(2), identity(3)]
+
+
 def test_workers_are_told_how_full_the_spool_is_even_while_the_sink_is_away(
     bench: Bench, writer: Writer
 ) -> None:
@@ -276,7 +310,7 @@ class Story(RuleBasedStateMachine):
         if writer._lane:
             path = folder.segment(writer._lane, writer._number)
             with path.open("ab") as file:
-                file.write(record(10**6)[:cut])
+                file.write(framed(record(10**6))[:cut])
         writer.close()
         self.writers.append(self.bench.writer())
 
