@@ -57,7 +57,9 @@ class Monitoring:
         if tables or not isinstance(models, dict):
             got = ", ".join(tables) or "no table"
             raise SettingsError(f"BATON_MONITORING: {path}: expected [models.NAME], got {got}")
-        return cls({name: _kept(f"{path.name}: models.{name}", one) for name, one in models.items()})
+        return cls(
+            {name: _kept(f"{path.name}: models.{name}", one) for name, one in models.items()}
+        )
 
     def of(self, model: str) -> Kept:
         """By the model's name, else by the first pattern that fits, else everything."""

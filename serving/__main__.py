@@ -1,8 +1,8 @@
 """`python -m serving`: one node. Supervises gunicorn, the watcher, the shipper, and others.
 
 Embedded also the registrar; where `BATON_ENGINES` names `runner`, the host of runners. They are
-siblings: each is started again when it ends, none outlives this process. Gunicorn serves from the node's own store before
-anything else was reached.
+siblings: each is started again when it ends, none outlives this process. Gunicorn serves from the
+node's own store before anything else was reached.
 """
 
 from __future__ import annotations

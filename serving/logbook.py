@@ -18,7 +18,7 @@ from registry.monitoring import Kept, Monitoring, log_key
 from registry.settings import Settings
 from serving import metrics
 from serving.assignments import Assignment
-from serving.logged_values import bounded, confidence, dumped, kept
+from serving.logged_values import confidence, dumped, kept
 from serving.spool.writer import Writer
 
 _MOST_TEXT: Final = 300
@@ -112,9 +112,7 @@ class Logbook:
             if not _is_sampled(asked, policy.sample):
                 return
             seen = kept(seen, policy, self._key)
-        record = self._record(
-            asked, assignment, 200, "", rows, bounded(seen), bounded(outputs), confidence(outputs)
-        )
+        record = self._record(asked, assignment, 200, "", rows, seen, outputs, confidence(outputs))
         try:
             self._spool.append(record)
         except NotLogged:
@@ -149,7 +147,7 @@ class Logbook:
             policy = self._policies[model] = _ALL if whole else found
             return policy
 
-    def _record(  # noqa: PLR0913 - by position, since each request pays for it
+    def _record(  # noqa: PLR0913, PLR0917 - by position, since each request pays for it
         self,
         asked: Asked,
         assignment: Assignment | None,

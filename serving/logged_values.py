@@ -1,4 +1,4 @@
-"""What a record holds of inputs and outputs: bounded, and no more than a model's policy keeps. Pure.
+"""What a record holds of inputs and outputs: bounded, no more than a model's policy keeps. Pure.
 
 A value is a column or an output: an array or a list, one item a row; of a forecast's request it may
 be a number.
@@ -18,6 +18,9 @@ from registry.monitoring import Kept
 
 MOST_CELLS: Final = 10_000
 MOST_BYTES: Final = 1024 * 1024
+_FEW_ROWS: Final = 100  # of more than these, cells are counted first
+_FEW_BYTES: Final = 2 * MOST_CELLS  # a cell is a digit and a comma at least
+_VALUES: Final = ("inputs", "outputs")
 _HASH_DIGITS: Final = 32
 _QUICK_CELLS: Final = 200
 _DUMP: Final = orjson.OPT_SERIALIZE_NUMPY
@@ -28,17 +31,20 @@ Values = Mapping[str, Any]
 def dumped(record: Mapping[str, Any]) -> bytes:
     """A record as JSON: arrays as lists, dates as ISO texts, NaN as null.
 
-    One of more than `MOST_BYTES` has digests in place of its inputs and outputs.
+    Its inputs, or outputs, of more than `MOST_CELLS` are digests: of each value shape and SHA-256
+    (hex). Both are where there would be more than `MOST_BYTES`.
     """
+    if record["rows"] > _FEW_ROWS:
+        record = {**record, **{name: _bounded(record[name]) for name in _VALUES}}
     text = orjson.dumps(record, default=_default, option=_DUMP)
-    if len(text) <= MOST_BYTES:
+    if len(text) <= _FEW_BYTES:  # no room for so many cells
         return text
-    cut = {name: _digests(record[name]) for name in ("inputs", "outputs")}
+    bound = _digests if len(text) > MOST_BYTES else _bounded
+    cut = {name: bound(record[name]) for name in _VALUES}
     return orjson.dumps({**record, **cut}, default=_default, option=_DUMP)
 
 
-def bounded(values: Values) -> Values:
-    """`values`; or of each one its shape and SHA-256 (hex), where they have too many cells."""
+def _bounded(values: Values) -> Values:
     cells = 0
     for value in values.values():
         cells += value.size if isinstance(value, np.ndarray) else _cells(value)
@@ -56,7 +62,7 @@ def kept(values: Values, policy: Kept, key: bytes) -> Values:
 def confidence(outputs: Values) -> float | None:
     """The mean over rows of the highest probability; None where no output says `prob…`."""
     for name, value in outputs.items():
-        if "prob" in name.lower():
+        if "prob" in name or "prob" in name.lower():
             try:
                 found = _mean_of_highest(value)
             except (TypeError, ValueError):
@@ -70,6 +76,8 @@ def _mean_of_highest(value: Any) -> float:
         if value.ndim == 2 and value.shape[1] > 1 and value.size > _QUICK_CELLS:
             return float(value.max(axis=1).mean())
         value = value.tolist()
+        if len(value) == 1 and isinstance(value[0], list) and len(value[0]) > 1:
+            return float(max(value[0]))
     highest = [_highest(row) for row in value]
     return sum(highest) / len(highest) if highest else -1.0
 

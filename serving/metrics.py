@@ -131,7 +131,8 @@ RUNNER_RESTARTS = Counter(
 
 
 LOG_DROPPED = Counter(
-    "baton_log_dropped_total", "Predictions and refusals that were not written down for want of room."
+    "baton_log_dropped_total",
+    "Predictions and refusals that were not written down for want of room.",
 )
 LOG_SHIPPED = Counter("baton_log_shipped_total", "Records that were moved to the prediction log.")
 LOG_CORRUPT = Counter(

@@ -78,9 +78,7 @@ class Forecast:
             outputs=("ds", *OUTPUTS),
         )
 
-    def predict(
-        self, body: Mapping[str, object], seen: Seen | None = None
-    ) -> dict[str, object]:
+    def predict(self, body: Mapping[str, object], seen: Seen | None = None) -> dict[str, object]:
         """Answer a decoded JSON object: `{"predictions": [{"ds": …, "yhat": …, …}, …]}`.
 
         `ds` is a date where all are at midnight, else a datetime; rows keep the request's order.

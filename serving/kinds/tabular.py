@@ -25,6 +25,7 @@ from serving.kinds import envelopes
 from serving.kinds.finite import all_finite, refuse_non_finite
 
 _NUMBERS = frozenset({int, float})
+_FEW = 256
 Seen = dict[str, Any]  # what a request asked, by column
 
 
@@ -111,28 +112,29 @@ class Tabular:
         feed.update(self._given.arrays(body.get("params")))
         return feed, rows
 
-    def _columnar(
-        self, form: str, value: Any, seen: Seen
-    ) -> tuple[dict[str, Array], int | None]:
+    def _columnar(self, form: str, value: Any, seen: Seen) -> tuple[dict[str, Array], int | None]:
         """One array a column, as the graph wants them."""
-        if (matrix := self._at_once(form, value)) is not None:
-            self._check_rows(form, len(matrix))
-            seen.update(zip(self._order, matrix.T, strict=True))
-            return {self._inputs[0].name: matrix}, len(matrix)
-        names, columns, rows = envelopes.table(form, value, self._order)
-        self._check_rows(form, rows)
+        if (found := self._at_once(form, value)) is not None:
+            rows, matrix = found
+            self._check_rows(form, len(rows))
+            few = matrix.size <= _FEW  # an array each takes longer
+            columns = map(list, zip(*rows, strict=True)) if few else matrix.T
+            seen.update(zip(self._order, columns, strict=True))
+            return {self._inputs[0].name: matrix}, len(rows)
+        names, given, count = envelopes.table(form, value, self._order)
+        self._check_rows(form, count)
         for name in names:
             if name not in self._columns and not self._ignore_unknown:
                 raise SignatureMismatch(
                     str(name), expected=f"one of {', '.join(self._order)}", got="an unknown column"
                 )
-        given = dict(zip(names, columns, strict=True))
+        said = dict(zip(names, given, strict=True))
         arrays = {
-            name: column.array(given[name]) if name in given else column.missing(rows)
+            name: column.array(said[name]) if name in said else column.missing(count)
             for name, column in self._columns.items()
         }
         seen.update(arrays)
-        return self._stacked(arrays), rows
+        return self._stacked(arrays), count
 
     def _stacked(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
         """Columns as the graph wants them: side by side in one tensor, or one tensor each."""
@@ -142,8 +144,8 @@ class Tabular:
         stacked = np.stack([arrays[name] for name in self._order], axis=1)
         return {tensor.name: narrowed(stacked, tensor.dtype, field=self._cell)}
 
-    def _at_once(self, form: str, value: Any) -> Array | None:
-        """The graph's matrix from rows of plain numbers, where each column would give the same.
+    def _at_once(self, form: str, value: Any) -> tuple[list[list[Any]], Array] | None:
+        """Rows of plain numbers and the graph's matrix, where each column would give the same.
 
         None where anything has to be looked at closer: by column, which can name what is wrong.
         """
@@ -155,7 +157,7 @@ class Tabular:
                 matrix = np.array(rows, self._inputs[0].dtype)
         except OverflowError:
             return None
-        return matrix if all_finite(matrix) else None
+        return (rows, matrix) if all_finite(matrix) else None
 
     def _cell(self, place: Sequence[int]) -> str:
         """A place in the matrix as the client wrote it."""

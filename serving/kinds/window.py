@@ -62,9 +62,7 @@ class WindowForecast:
         self.params: Sequence[Param] = ()
         self.signature = Signature((Column("ds", "datetime"),), outputs=("ds", *OUTPUTS))
 
-    def predict(
-        self, body: Mapping[str, object], seen: Seen | None = None
-    ) -> dict[str, object]:
+    def predict(self, body: Mapping[str, object], seen: Seen | None = None) -> dict[str, object]:
         """Answer as `Forecast.predict` does, from the request's `history` if it brings one."""
         if HISTORY not in body:
             return self._own.predict(body, seen)

@@ -33,7 +33,7 @@ Shipped = tuple[Prediction, Position]
 class Shipper:
     """Ships one spool; `step` is called by one thread at a time.
 
-    `sink` opens it, or raises Unreachable; it is asked until it has. `clock` is that of the records.
+    `sink` opens it, or raises Unreachable, and is asked until it has. `clock` is `time.time`.
     """
 
     spool: Path
@@ -134,7 +134,7 @@ class Shipper:
         for text, position in batch.records:
             try:
                 records.append((_prediction(text), position))
-            except (ValueError, TypeError):
+            except (ValueError, TypeError, AttributeError):
                 damaged.append((position, text))
         for position, data in damaged:
             _log.error("%s %s: %d bytes are no record", lane.name, position, len(data))

@@ -71,7 +71,7 @@ def is_held(lane: Path) -> bool:
 def segments(lane: Path) -> list[int]:
     """The numbers of a lane's segments, rising."""
     with contextlib.suppress(FileNotFoundError):
-        stems = (name.partition(".") for name in os.listdir(lane))
+        stems = (entry.name.partition(".") for entry in os.scandir(lane))
         return sorted(int(stem) for stem, _, rest in stems if rest == "seg" and stem.isdigit())
     return []
 

@@ -1,4 +1,4 @@
-"""How many bytes a spool has: told by its shipper at each look, read by workers for next to nothing.
+"""How many bytes a spool has: told by its shipper at each look, read by workers at every record.
 
 Between two looks each worker adds what it has written itself, as if all the others wrote as much.
 """

@@ -16,7 +16,6 @@ from tests.servingfakes.node import Node, alive
 from tests.servingfakes.prediction_logs import FileLog, lanes, logged
 from tests.servingfakes.versions import folder, route
 
-
 DROPPED = "baton_log_dropped_total"
 
 

@@ -1,4 +1,4 @@
-"""What a worker writes down: of each answer and refusal one record, and no more than may be kept."""
+"""What a worker writes down: a record of each answer and refusal, no more than may be kept."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from serving.answer import Answer, Answerer
 from serving.assignments import Assignments
 from serving.keys import KeyFile, Scope
 from serving.logbook import Logbook
-from serving.logged_values import MOST_BYTES, MOST_CELLS, bounded, confidence, dumped, kept
+from serving.logged_values import MOST_BYTES, MOST_CELLS, confidence, dumped, kept
 from serving.node.flip import Flipper
 from serving.page import Page
 from serving.protocols.baton import Baton, question
@@ -233,6 +233,10 @@ def test_none_is_kept_of_a_model_whose_share_is_none(bench: Bench) -> None:
     assert bench.spool.texts == []
 
 
+def told(rows: int, **values: Any) -> Any:
+    return orjson.loads(dumped({"rows": rows, "inputs": values, "outputs": {"y": [1]}}))
+
+
 VALUES: Mapping[str, tuple[Any, Any]] = {
     "floats of 32 bits by their shortest digits": (np.float32([5.1, np.nan]), [5.1, None]),
     "a column of a matrix": (np.float32([[1, 2], [3, 4]]).T[0], [1.0, 3.0]),
@@ -246,26 +250,27 @@ VALUES: Mapping[str, tuple[Any, Any]] = {
 
 @pytest.mark.parametrize(("value", "expected"), VALUES.values(), ids=VALUES)
 def test_values_are_written_as_json(value: Any, expected: Any) -> None:
-    record = {"inputs": {"x": value}, "outputs": {}}
-    assert orjson.loads(dumped(record))["inputs"]["x"] == expected
+    assert told(1, x=value)["inputs"]["x"] == expected
 
 
-def test_of_too_many_cells_shape_and_digest_are_kept() -> None:
-    few = {"a": np.zeros(MOST_CELLS // 2), "b": [0] * (MOST_CELLS // 2)}
-    assert bounded(few) is few
+@pytest.mark.parametrize("rows", [1, 1000])
+def test_of_too_many_cells_shape_and_digest_are_kept(rows: int) -> None:
+    half = MOST_CELLS // 2
+    few = told(rows, a=np.zeros(half), b=[0] * half)
+    assert (len(few["inputs"]["a"]), len(few["inputs"]["b"])) == (half, half)
     many = {"a": np.zeros((MOST_CELLS, 2)), "b": [[0, 1]] * 3, "c": np.array(["é"], dtype=object)}
-    found = bounded(many)
+    found = told(rows, **many)["inputs"]
     assert [found[name]["shape"] for name in many] == [[MOST_CELLS, 2], [3, 2], [1]]
     assert len({found[name]["sha256"] for name in many}) == 3
-    assert bounded({"a": np.zeros((MOST_CELLS, 2))})["a"] == found["a"]
-    assert bounded({"a": np.ones((MOST_CELLS, 2))})["a"] != found["a"]
+    assert told(rows, a=np.zeros((MOST_CELLS, 2)))["inputs"]["a"] == found["a"]
+    assert told(rows, a=np.ones((MOST_CELLS, 2)))["inputs"]["a"] != found["a"]
+    assert told(rows, a=np.zeros((MOST_CELLS, 2)))["outputs"] == {"y": [1]}
 
 
 def test_a_record_that_is_large_without_many_cells_is_cut_too() -> None:
-    record = {"id": 1, "inputs": {"text": ["x" * MOST_BYTES]}, "outputs": {"y": [1]}}
-    text = dumped(record)
-    assert len(text) < 1000
-    assert orjson.loads(text)["inputs"]["text"]["shape"] == [1]
+    found = told(1, text=["x" * MOST_BYTES])
+    assert found["inputs"]["text"]["shape"] == [1]
+    assert found["outputs"]["y"]["shape"] == [1]
 
 
 def test_hashes_need_the_key_and_tell_equal_values_apart_from_others() -> None:

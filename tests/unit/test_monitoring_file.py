@@ -25,9 +25,7 @@ def test_without_an_entry_everything_is_kept(tmp_path: Path) -> None:
 def test_an_entry_says_what_is_kept(tmp_path: Path) -> None:
     text = '[models.iris]\nsample = 0.1\nkeep = ["a"]\nhash = ["b"]\nretention_days = 90'
     found = read(tmp_path, text)
-    kept = Kept(
-        sample=0.1, keep=frozenset({"a", "b"}), hash=frozenset({"b"}), retention_days=90.0
-    )
+    kept = Kept(sample=0.1, keep=frozenset({"a", "b"}), hash=frozenset({"b"}), retention_days=90.0)
     assert (found.of("iris"), found.of("wine"), found.hashes) == (kept, Kept(), True)
 
 

@@ -38,7 +38,7 @@ ROWS = [[1, 2, 3, 4], [5, 6, 7, 8]]
         {"dataframe_split": {"columns": list("abcd"), "data": ROWS}},
         {"dataframe_split": {"columns": list("dcba"), "data": [row[::-1] for row in ROWS]}},
         {"dataframe_records": [dict(zip("abcd", row, strict=True)) for row in ROWS]},
-        {"inputs": {name: values for name, values in BY_COLUMN.items()}},
+        {"inputs": BY_COLUMN},
     ],
 )
 def test_rows_in_any_form_are_the_same_columns(body: dict[str, Any]) -> None:

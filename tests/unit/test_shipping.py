@@ -203,9 +203,7 @@ def test_a_record_that_the_sink_refuses_is_kept_aside_with_the_reason(
     assert bench.shipper.step() == 1
 
 
-def test_a_sink_that_takes_nothing_at_all_is_at_fault_itself(
-    bench: Bench, writer: Writer
-) -> None:
+def test_a_sink_that_takes_nothing_at_all_is_at_fault_itself(bench: Bench, writer: Writer) -> None:
     bench.sink.refuses = lambda _: True
     for n in range(3):
         writer.append(record(n))

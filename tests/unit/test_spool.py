@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -213,10 +212,11 @@ def test_a_full_spool_takes_no_record_and_refusals_leave_room(tmp_path: Path) ->
 def test_between_two_looks_of_the_shipper_a_worker_counts_for_all(tmp_path: Path) -> None:
     writer = Writer(tmp_path / "spool", most_bytes=100_000, workers=4)
     large = record(0, inputs={"text": ["x" * 10_000]})
+    for _ in range(3):
+        writer.append(large)
     with pytest.raises(NotLogged):
-        for _ in range(100):
-            writer.append(large)
-    assert 2 <= len(texts(whole(lane_of(tmp_path)))) <= 3
+        writer.append(large)
+    assert len(texts(whole(lane_of(tmp_path)))) == 3
     writer.close()
 
 
@@ -231,9 +231,10 @@ def test_a_full_disk_is_said_and_leaves_nothing_half_written(tmp_path: Path) -> 
             for _ in range(30):
                 try:
                     writer.append(record(1))
-                except NotLogged as error:
+                except NotLogged:
                     refused += 1
-                    assert "cannot be written" in str(error)
+            with pytest.raises(NotLogged, match="cannot be written"):
+                writer.append(record(1))
             assert refused
             disk.empty()
             writer.append(record(2))
@@ -297,4 +298,4 @@ def test_the_bytes_of_a_spool_are_those_of_its_segments(writer: Writer, tmp_path
     assert folder.used_bytes(tmp_path / "spool") == 0
     writer.append(record(0))
     assert folder.used_bytes(tmp_path / "spool") == len(framed(record(0)))
-    assert os.listdir(lane_of(tmp_path)) == ["00000001.seg"]
+    assert [path.name for path in lane_of(tmp_path).iterdir()] == ["00000001.seg"]

@@ -19,8 +19,8 @@ from registry.predictions import Position, Prediction
 
 _TABLES = (
     "CREATE TABLE IF NOT EXISTS records (body TEXT)",
-    "CREATE TABLE IF NOT EXISTS positions "
-    "(spool TEXT, lane TEXT, segment INTEGER, read_to INTEGER, PRIMARY KEY (spool, lane))",
+    """CREATE TABLE IF NOT EXISTS positions
+    (spool TEXT, lane TEXT, segment INTEGER, read_to INTEGER, PRIMARY KEY (spool, lane))""",
 )
 
 
