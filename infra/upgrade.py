@@ -1,9 +1,9 @@
 """Brings a stack that runs to the images of this checkout, without an unanswered request.
 
-Databases first: roles that are new, and migrations, which keep what the version before needs. PostgreSQL
-starts again only if something about its container changed. Then one node after the other, each
-once the one before answers with everything it served; then the rest. `make upgrade` runs it; what
-fails ends it, with the other node serving as before.
+Databases first: roles that are new, and migrations, which keep what the version before needs.
+PostgreSQL starts again only if something about its container changed. Then one node after the
+other, each once the one before answers with everything it served; then the rest. `make upgrade`
+runs it; what fails ends it, with the other node serving as before.
 """
 
 from __future__ import annotations
