@@ -57,8 +57,6 @@ class Settings(Places):
     jobs_at_once: int = setting(
         2, "jobs", "Most jobs of one API key that run at once; the others wait."
     )
-    predictions_url: str = setting("", "SQLAlchemy URL", "The prediction log, or off.", secret=True)
-    predictions_parquet: str = setting("", "path or URL", "Where predictions also go as Parquet.")
     gates: Path = setting(PACKAGED_GATES, "path", "The gates file that judges every version.")
     environment: str = setting("development", "label", "Tag on runs; nothing depends on it.")
     actor: str = setting("", "name", "Who promotes, in the ledger. Default: the login name.")
