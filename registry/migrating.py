@@ -12,6 +12,7 @@ from registry.database_urls import without_password
 from registry.grants import ROLES
 from registry.jobs_database import KEPT as JOBS
 from registry.ledger_database import KEPT as LEDGER
+from registry.outcomes_database import KEPT as OUTCOMES
 from registry.settings import Settings
 
 
@@ -19,14 +20,17 @@ from registry.settings import Settings
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of sentences.")
 @exits
 def migrate_command(as_json: bool) -> None:
-    """Bring the ledger and the queue of jobs up to this code's schema, and grant their roles.
+    """Bring our databases up to this code's schema, and grant their roles.
 
     As the role that owns the tables, before the new code serves: what still runs goes on. Does
     nothing a second time; two at once are one after the other.
     """
     settings = Settings.read()
     done = {}
-    for kept, url in ((LEDGER, settings.ledger_url), (JOBS, settings.jobs_url)):
+    ours = [(LEDGER, settings.ledger_url), (JOBS, settings.jobs_url)]
+    if settings.predictions_url != "off":
+        ours.append((OUTCOMES, settings.predictions_url))
+    for kept, url in ours:
         done[kept.schema.part] = migrated = kept.migrate(url)
         if not as_json:
             out.print(_told(kept, url, migrated), soft_wrap=True)

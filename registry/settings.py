@@ -45,6 +45,7 @@ class Settings:
         "The queue of jobs, for servers and workers alike. Default: `jobs.db` in BATON_HOME.",
         secret=True,
     )
+    predictions_url: str = setting("", "SQLAlchemy URL", "The prediction log. Default: `predictions.db` in BATON_HOME; off: none.", secret=True)  # noqa: E501
     jobs_per_key: int = setting(
         8, "jobs", "Most jobs of one API key that are queued or running; then 429."
     )
@@ -235,6 +236,8 @@ class Settings:
             ledger_url=ledger,
             backup_auth_url=database_urls.driver(self.backup_auth_url),
             jobs_url=database_urls.driver(self.jobs_url) or f"sqlite:///{home / 'jobs.db'}",
+            predictions_url=database_urls.driver(self.predictions_url)
+            or f"sqlite:///{home / 'predictions.db'}",
             actor=self.actor or getpass.getuser(),
         )
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
+from registry.feedback import Books
 from registry.jobs import JobQueue
 from registry.settings import Settings
 from serving.app import create_app
@@ -17,7 +18,11 @@ from serving.app import create_app
 def application() -> Any:
     """The Flask application of the settings in the environment."""
     settings = Settings.read()
-    return create_app(settings, open_jobs=partial(_queue, settings.jobs_url))
+    return create_app(
+        settings,
+        open_jobs=partial(_queue, settings.jobs_url),
+        open_books=partial(_books, settings),
+    )
 
 
 def _queue(url: str) -> JobQueue:
@@ -26,3 +31,10 @@ def _queue(url: str) -> JobQueue:
     from registry.sql_jobs import SqlJobs  # noqa: PLC0415
 
     return SqlJobs(url)
+
+
+def _books(settings: Settings) -> Books:
+    """Raises Unreachable, or SettingsError where nothing is kept."""
+    from registry.books import open_books  # noqa: PLC0415 - as above, for feedback
+
+    return open_books(settings)

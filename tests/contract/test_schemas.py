@@ -25,13 +25,14 @@ from registry.grants import grants_file
 from registry.jobs_database import KEPT as JOBS
 from registry.ledger import Turn
 from registry.ledger_database import KEPT as LEDGER
+from registry.outcomes_database import KEPT as OUTCOMES
 from registry.sql_jobs import SqlJobs
 from registry.sql_ledger import SqlLedger
 from tests.fakes import draft
 from tests.fakes.old_schemas import make_old
 
 OLD = [(LEDGER, 1), (LEDGER, 2), (JOBS, 1)]
-BOTH = [LEDGER, JOBS]
+ALL = [LEDGER, JOBS, OUTCOMES]
 
 
 @contextmanager
@@ -83,7 +84,7 @@ def test_older_tables_become_those_of_today(url: str, kept: Kept, number: int) -
 
 
 @pytest.mark.usefixtures("in_a_folder")
-@pytest.mark.parametrize("kept", BOTH)
+@pytest.mark.parametrize("kept", ALL)
 def test_new_tables_are_made_at_once_and_as_defined(url: str, kept: Kept) -> None:
     assert kept.migrate(url) == Migrated(None, kept.schema.newest, ())
     assert differences(url, kept) == []
@@ -162,7 +163,7 @@ def ungranted(known: Iterable[str], kept: Kept) -> list[str]:
     return [table for table in known if not (table in revoked and table in granted)]
 
 
-@pytest.mark.parametrize("kept", BOTH)
+@pytest.mark.parametrize("kept", ALL)
 def test_every_table_has_its_lines_in_the_grants(kept: Kept) -> None:
     assert ungranted(kept.schema.metadata.tables, kept) == []
     assert ungranted(["baton_new"], kept) == ["baton_new"]
@@ -171,7 +172,8 @@ def test_every_table_has_its_lines_in_the_grants(kept: Kept) -> None:
 @pytest.mark.usefixtures("in_a_folder")
 def test_the_command_says_what_it_did(url: str, tmp_path: Path) -> None:
     unset = dict.fromkeys(name for name in os.environ if name.startswith(("BATON_", "MLFLOW_")))
-    given = {"BATON_HOME": str(tmp_path), "BATON_LEDGER_URL": url, "BATON_JOBS_URL": url}
+    named = ("BATON_LEDGER_URL", "BATON_JOBS_URL", "BATON_PREDICTIONS_URL")
+    given = {"BATON_HOME": str(tmp_path), **dict.fromkeys(named, url)}
 
     def said() -> list[str]:
         done = CliRunner(env=unset | given).invoke(main, ["migrate"])
@@ -179,8 +181,11 @@ def test_the_command_says_what_it_did(url: str, tmp_path: Path) -> None:
         return [line.partition(": ")[2].partition(";")[0] for line in done.output.splitlines()]
 
     make_old(url, "ledger", 2)
-    assert said() == ["changed from schema 2 to 3", "made, schema 2"]
-    assert said() == ["has schema 3 already", "has schema 2 already"]
+    assert said() == ["changed from schema 2 to 3", "made, schema 2", "made, schema 1"]
+    already = ["has schema 3 already", "has schema 2 already", "has schema 1 already"]
+    assert said() == already
+    given["BATON_PREDICTIONS_URL"] = "off"
+    assert said() == already[:2]
     migrated_by_the_next_release(url, since=3)
     assert said()[0] == "schema 4 is newer than this code's 3: left as it is"
 

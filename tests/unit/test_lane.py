@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
+from registry.errors import FeedbackAway, JobsAway
 from registry.settings import Settings
 from serving.answer import Answer
-from serving.jobs import Desk
+from serving.desk import Desk
 from serving.lane.hot import Hot, hot
 from serving.lane.lane import Lane
 from serving.lane.request import Request
@@ -65,7 +66,8 @@ class Bench:
             self.manager,  # type: ignore[arg-type]
             self.answerer,  # type: ignore[arg-type]
             SimpleNamespace(),  # type: ignore[arg-type]
-            Desk(None, at_once=1),
+            Desk(None, noun="queue of jobs", away=JobsAway, at_once=1),
+            Desk(None, noun="store of outcomes", away=FeedbackAway, at_once=1),
         )
         self.lane = Lane(self.flask, parts, most_open=10)
         self.later: list[Answer] = []
