@@ -1,19 +1,26 @@
-"""Feedback's books, opened: what came true, and the prediction log it is held against."""
+"""Both books of what was predicted and what came true, opened for who reads them."""
 
 from __future__ import annotations
 
 import importlib
-from typing import cast
+from typing import NamedTuple, cast
 
-from registry.feedback import Books
+from registry.outcomes import Outcomes
 from registry.predictions import PredictionLog
 from registry.settings import Settings
 from registry.sql_outcomes import open_outcomes
 
 
+class Books(NamedTuple):
+    """The prediction log, and what came true, of one database."""
+
+    log: PredictionLog
+    outcomes: Outcomes
+
+
 def open_books(settings: Settings) -> Books:
-    """Both, of one database. Raises Unreachable, or SettingsError where none is kept."""
-    return Books(open_outcomes(settings), _open_log(settings))
+    """Raises Unreachable, or SettingsError where none is kept."""
+    return Books(_open_log(settings), open_outcomes(settings))
 
 
 def _open_log(settings: Settings) -> PredictionLog:

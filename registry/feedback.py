@@ -17,11 +17,10 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from registry.errors import SignatureMismatch
-from registry.outcomes import Heard, OfDate, OfPrediction, Outcome, Outcomes, Said, Value
-from registry.predictions import Prediction, PredictionLog
+from registry.outcomes import Asked, Heard, OfDate, OfPrediction, Outcome, Outcomes, Said, Value
 from registry.signature import describe
 
 # Told so long after the prediction, it is late: `training accuracy` does not look that far back.
@@ -50,13 +49,6 @@ class Fate(StrEnum):
     UNKNOWN = "unknown"
     CONTRADICTING = "contradicting"
     REFUSED = "refused"
-
-
-class Books(NamedTuple):
-    """Where feedback is kept, and what it is held against; without a log all of it is unknown."""
-
-    outcomes: Outcomes
-    log: PredictionLog | None
 
 
 @dataclass(frozen=True)
@@ -98,7 +90,7 @@ class Received:
 class Receiver:
     """Takes feedback."""
 
-    books: Books
+    outcomes: Outcomes
     series_of: SeriesOf = str
     now: Callable[[], float]
 
@@ -115,20 +107,20 @@ class Receiver:
                 said[index] = read(piece, by=by, now=now, series_of=self.series_of)
             except SignatureMismatch as error:
                 notes.append(Note(index, Fate.REFUSED, str(error)))
-        records = self._records(said.values())
+        asked = self._asked(said.values())
         for index, one in list(said.items()):
-            if (reason := _unfit(one.outcome, pieces[index], records)) is not None:
+            if (reason := _unfit(one.outcome, pieces[index], asked)) is not None:
                 notes.append(Note(index, Fate.REFUSED, reason))
                 del said[index]
-        became = dict(zip(said, self.books.outcomes.tell([*said.values()]), strict=True)) if said else {}
-        fates = {index: _fate(said[index], became[index], records) for index in said}
+        became = dict(zip(said, self.outcomes.tell([*said.values()]), strict=True)) if said else {}
+        fates = {index: _fate(said[index], became[index], asked) for index in said}
         notes += [
             Note(index, fate, _CONTRADICTS)
             for index, fate in fates.items()
             if fate is Fate.CONTRADICTING
         ]
         late = sum(
-            _is_late(said[index].outcome, records)
+            _is_late(said[index].outcome, asked)
             for index, what in became.items()
             if what in (Heard.NEW, Heard.CORRECTED)
         )
@@ -136,15 +128,11 @@ class Receiver:
         counts = Counter(fates.values()) + Counter({Fate.REFUSED: refused})
         return Received(counts, late, sorted(notes, key=lambda note: note.index))
 
-    def _records(self, said: Iterable[Said]) -> Mapping[str, Prediction]:
+    def _asked(self, said: Iterable[Said]) -> Mapping[str, Asked]:
         """What the log has of the predictions that are spoken of."""
         abouts = (one.outcome.about for one in said)
-        ids = sorted({about.prediction_id for about in abouts if isinstance(about, OfPrediction)})
-        found: dict[str, Prediction] = {}
-        if (log := self.books.log) is not None:
-            for at in range(0, len(ids), _PAGE):
-                found |= log.found(ids[at : at + _PAGE])
-        return found
+        ids = {about.prediction_id for about in abouts if isinstance(about, OfPrediction)}
+        return self.outcomes.asked(ids) if ids else {}
 
 
 def read(piece: Any, *, by: str, now: float, series_of: SeriesOf = str) -> Said:
@@ -248,13 +236,13 @@ def _usual(about: OfPrediction | OfDate, now: float) -> float:
 
 
 def _unfit(
-    outcome: Outcome, piece: Mapping[str, Any], records: Mapping[str, Prediction]
+    outcome: Outcome, piece: Mapping[str, Any], asked: Mapping[str, Asked]
 ) -> str | None:
     """Why an outcome cannot be one of the prediction that it names; None if it can."""
     about = outcome.about
-    if not isinstance(about, OfPrediction) or about.prediction_id not in records:
+    if not isinstance(about, OfPrediction) or about.prediction_id not in asked:
         return None
-    record = records[about.prediction_id]
+    record = asked[about.prediction_id]
     if record.status >= 400:
         return f"prediction_id: that request was refused ({record.status}): nothing was predicted"
     if "row" not in piece and record.rows > 1:
@@ -264,29 +252,29 @@ def _unfit(
     return None
 
 
-def _fate(said: Said, became: Heard, records: Mapping[str, Prediction]) -> Fate:
+def _fate(said: Said, became: Heard, asked: Mapping[str, Asked]) -> Fate:
     about = said.outcome.about
     if became is Heard.SAME:
         return Fate.DUPLICATE
     if became is Heard.CONTRADICTED:
         return Fate.CONTRADICTING
-    if isinstance(about, OfPrediction) and about.prediction_id not in records:
+    if isinstance(about, OfPrediction) and about.prediction_id not in asked:
         return Fate.UNKNOWN
     return Fate.ACCEPTED
 
 
-def _is_late(outcome: Outcome, records: Mapping[str, Prediction]) -> bool:
+def _is_late(outcome: Outcome, asked: Mapping[str, Asked]) -> bool:
     about = outcome.about
-    record = records.get(about.prediction_id) if isinstance(about, OfPrediction) else None
+    record = asked.get(about.prediction_id) if isinstance(about, OfPrediction) else None
     return record is not None and outcome.told - record.time > LATE_SECONDS
 
 
-def pending(outcomes: Outcomes, log: PredictionLog, since: float, until: float) -> int:
+def pending(outcomes: Outcomes, since: float, until: float) -> int:
     """How many rows something was told of in that time, of predictions that are not in the log."""
     waiting, page = 0, list[OfPrediction]()
 
     def unknown() -> int:
-        found = log.found({one.prediction_id for one in page})
+        found = outcomes.asked({one.prediction_id for one in page})
         return sum(one.prediction_id not in found for one in page)
 
     for about in outcomes.told(since, until):

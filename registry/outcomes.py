@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 Value = float | str
 # What two values have to agree in: as IEEE 754 numbers of 64 bits, whole ones among them.
@@ -71,8 +71,19 @@ class Heard(StrEnum):
     CONTRADICTED = "contradicted"
 
 
+class Asked(NamedTuple):
+    """What feedback has to know of a prediction in the log: its rows, status and time."""
+
+    rows: int
+    status: int
+    time: float
+
+
 class Outcomes(Protocol):
     """Where they are kept; every method may raise Unreachable, and can then be asked again."""
+
+    def asked(self, ids: Collection[str]) -> Mapping[str, Asked]:
+        """What the prediction log beside them has of these predictions, by id."""
 
     def tell(self, said: Sequence[Said]) -> Sequence[Heard]:
         """Keep them, all or none, and say of each what became of it; told twice is told once."""

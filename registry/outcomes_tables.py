@@ -48,4 +48,10 @@ by_date = sa.Table(
     sa.Column("date", sa.Text, primary_key=True),
     *_told(),
 )
+# Of the prediction log, whose tables are its own (`predictions_tables.py`), what is looked at here:
+# a node may read no more of it.
+asked = sa.table(
+    "baton_predictions", sa.column("prediction_id"), sa.column("rows"), sa.column("status"),
+    sa.column("time"),
+)
 sa.Index("baton_outcomes_told", by_prediction.c.told)

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, Final, Protocol
 
-from registry.feedback import Books, date_of
+from registry.feedback import date_of
 from registry.outcomes import OfPrediction, Outcome, Outcomes, Value, label_of
 from registry.predictions import Prediction, PredictionLog
 
@@ -91,16 +91,13 @@ class Truth(Protocol):
 class LoggedTruth:
     """The port over the prediction log and what was told; `facts` knows the versions."""
 
-    books: Books
+    log: PredictionLog
+    outcomes: Outcomes
     facts: FactsOf = lambda _record: Facts()
 
     def pairs(self, model: str, since: float, until: float) -> Iterator[Pair]:
         """See `Truth.pairs`."""
-        if self.books.log is None:
-            return iter(())
-        return paired(
-            self.books.log, self.books.outcomes, model, since, until, facts=self.facts
-        )
+        return paired(self.log, self.outcomes, model, since, until, facts=self.facts)
 
 
 def paired(

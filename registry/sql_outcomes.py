@@ -13,7 +13,17 @@ import sqlalchemy as sa
 
 from registry import outcomes_tables as tables
 from registry.errors import SettingsError
-from registry.outcomes import About, Heard, OfDate, OfPrediction, Outcome, Outcomes, Said, heard
+from registry.outcomes import (
+    About,
+    Asked,
+    Heard,
+    OfDate,
+    OfPrediction,
+    Outcome,
+    Outcomes,
+    Said,
+    heard,
+)
 from registry.outcomes_database import KEPT
 from registry.settings import Settings
 
@@ -41,6 +51,18 @@ class SqlOutcomes:
             for table, rows in added.items():
                 connection.execute(sa.insert(table), rows)
         return became
+
+    def asked(self, ids: Collection[str]) -> Mapping[str, Asked]:
+        """See `Outcomes.asked`; nothing while there is no log yet."""
+        c, found = tables.asked.c, dict[str, Asked]()
+        with KEPT.reaching(), self._readers.connect() as connection:
+            if not sa.inspect(connection).has_table(tables.asked.name):
+                return found
+            for page in _pages(ids):
+                query = sa.select(c.prediction_id, c.rows, c.status, c.time)
+                for row in connection.execute(query.where(c.prediction_id.in_(page))):
+                    found[row.prediction_id] = Asked(*row[1:])
+        return found
 
     def of_predictions(self, ids: Collection[str]) -> Mapping[OfPrediction, Outcome]:
         """See `Outcomes.of_predictions`."""

@@ -20,8 +20,8 @@ from werkzeug.exceptions import HTTPException
 
 from registry.bundle import Bundle, Manifest
 from registry.errors import FeedbackAway, JobsAway, RunnerAway
-from registry.feedback import Books
 from registry.jobs import JobQueue
+from registry.outcomes import Outcomes
 from registry.settings import Settings
 from serving import problems
 from serving.access import Access, Rates
@@ -128,11 +128,11 @@ def create_app(
     *,
     manager: Manager | None = None,
     open_jobs: Callable[[], JobQueue] | None = None,
-    open_books: Callable[[], Books] | None = None,
+    open_outcomes: Callable[[], Outcomes] | None = None,
 ) -> Flask:
     """Build the application; tests hand in a manager of their own.
 
-    `open_jobs` opens the queue of jobs, `open_books` where feedback goes: this module could not
+    `open_jobs` opens the queue of jobs, `open_outcomes` where feedback goes: this module could not
     reach a database. Without, their routes answer 503.
 
     When it returns, everything the node serves at this moment is loaded, or within a memory budget
@@ -171,7 +171,7 @@ def create_app(
             open_jobs, noun="queue of jobs", away=JobsAway, at_once=max(1, settings.threads // 2)
         ),
         Desk(
-            open_books,
+            open_outcomes,
             noun="store of outcomes",
             away=FeedbackAway,
             at_once=max(1, settings.threads // 4),

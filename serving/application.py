@@ -9,8 +9,8 @@ from __future__ import annotations
 from functools import partial
 from typing import Any
 
-from registry.feedback import Books
 from registry.jobs import JobQueue
+from registry.outcomes import Outcomes
 from registry.settings import Settings
 from serving.app import create_app
 
@@ -21,7 +21,7 @@ def application() -> Any:
     return create_app(
         settings,
         open_jobs=partial(_queue, settings.jobs_url),
-        open_books=partial(_books, settings),
+        open_outcomes=partial(_outcomes, settings),
     )
 
 
@@ -33,8 +33,8 @@ def _queue(url: str) -> JobQueue:
     return SqlJobs(url)
 
 
-def _books(settings: Settings) -> Books:
+def _outcomes(settings: Settings) -> Outcomes:
     """Raises Unreachable, or SettingsError where nothing is kept."""
-    from registry.books import open_books  # noqa: PLC0415 - as above, for feedback
+    from registry.sql_outcomes import open_outcomes  # noqa: PLC0415 - as above, for feedback
 
-    return open_books(settings)
+    return open_outcomes(settings)

@@ -18,11 +18,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from registry.books import open_books
 from registry.console import OK, STEP_FAILED, exit_code
 from registry.errors import BatonError, UsageError
 from registry.feedback import Received, Receiver
 from registry.settings import Settings
+from registry.sql_outcomes import open_outcomes
 from serving.assignments import Assignments
 
 _AT_ONCE: Final = 1000
@@ -60,9 +60,9 @@ def _imported(file: Path, *, by: str | None) -> Received:
     held = Assignments(settings.assignments_path).models()
     tickers = {name: one.current.ticker for name, one in held.items() if one.current}
     pieces = _pieces(file)
-    books = open_books(settings)
+    outcomes = open_outcomes(settings)
     receiver = Receiver(
-        books=books, series_of=lambda model: tickers.get(model) or model, now=time.time
+        outcomes=outcomes, series_of=lambda model: tickers.get(model) or model, now=time.time
     )
     received, done = Received(), 0
     try:
@@ -73,7 +73,7 @@ def _imported(file: Path, *, by: str | None) -> Received:
             if sys.stderr.isatty():
                 sys.stderr.write(f"\r{done:,} taken")
     finally:
-        books.outcomes.close()
+        outcomes.close()
     return received
 
 

@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from registry.errors import StepFailed, UsageError
-from registry.feedback import Books, Received, Receiver, date_of
+from registry.feedback import Received, Receiver, date_of
+from registry.outcomes import Outcomes
 from registry.pairing import answers
+from registry.predictions import PredictionLog
 from training.data.dataset import DATE, VALUE, iso
 from training.data.source import source
 from training.job import Plan
@@ -58,7 +60,8 @@ class Fetched:
 class Actuals:
     """Fetches for the models of a prediction log."""
 
-    books: Books
+    log: PredictionLog
+    outcomes: Outcomes
     runs: Runs
     values_of: ValuesOf
     now: Callable[[], float] = time.time
@@ -90,10 +93,9 @@ class Actuals:
     ) -> Mapping[tuple[str, str], tuple[Plan, set[str]]]:
         """Dates that were forecast, by the name of the series and of its source."""
         dates: dict[str, set[str]] = {}
-        if self.books.log is not None:
-            for record in self.books.log.predictions(model, since, until):
-                found = {answer.date for answer in answers(record) if answer.date}
-                dates.setdefault(record.version, set()).update(found)
+        for record in self.log.predictions(model, since, until):
+            found = {answer.date for answer in answers(record) if answer.date}
+            dates.setdefault(record.version, set()).update(found)
         wanted: dict[tuple[str, str], tuple[Plan, set[str]]] = {}
         for version, found in dates.items():
             run = self.runs.record(model, version) if found else None
@@ -105,7 +107,7 @@ class Actuals:
     def _told(
         self, series: str, values: Mapping[str, float], *, by: str, correct: bool
     ) -> Received:
-        receiver = Receiver(books=self.books, now=self.now)
+        receiver = Receiver(outcomes=self.outcomes, now=self.now)
         pieces = (
             {"series": series, "date": date, "actual": value, "correct": correct}
             for date, value in values.items()

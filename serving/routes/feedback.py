@@ -29,8 +29,8 @@ def _told() -> Response:
     pieces = load_objects(json_body())
     if len(pieces) > (most := held.settings.max_rows):
         raise RequestTooLarge(f"body: {len(pieces)} pieces of feedback, at most {most} at once")
-    with held.feedback.asked() as books:
-        receiver = Receiver(books=books, series_of=_series_of, now=time.time)
+    with held.feedback.asked() as outcomes:
+        receiver = Receiver(outcomes=outcomes, series_of=_series_of, now=time.time)
         received = receiver.receive(pieces, by=key.id if key else "")
     for fate, count in received.counts.items():
         metrics.FEEDBACK.labels(fate.value).inc(count)

@@ -19,8 +19,8 @@ from registry.errors import (
     RequestTooLarge,
     UnsupportedMediaType,
 )
-from registry.feedback import Books
 from registry.jobs import JobQueue
+from registry.outcomes import Outcomes
 from registry.settings import Settings
 from serving import problems
 from serving.access import Access
@@ -76,7 +76,7 @@ class Parts:
     answerer: Answerer
     access: Access
     jobs: Desk[JobQueue]
-    feedback: Desk[Books]
+    feedback: Desk[Outcomes]
     stopping: threading.Event = field(default_factory=threading.Event)
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import http.client
 import json
+import sqlite3
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
@@ -15,13 +16,11 @@ from flask import Flask
 from jsonschema import Draft202012Validator
 
 from registry.errors import SettingsError, Unreachable
-from registry.feedback import Books
-from registry.outcomes import OfDate, OfPrediction
+from registry.outcomes import OfDate, OfPrediction, Outcomes
 from registry.settings import Settings
 from registry.sql_outcomes import SqlOutcomes
 from serving.app import create_app
 from serving.keys import KeyFile, Scope
-from tests.fakes.prediction_log import FakePredictionLog, record
 from tests.servingfakes import models
 from tests.servingfakes.lane_client import Client, LaneClient, Through
 from tests.servingfakes.queues import StuckOutcomes
@@ -50,21 +49,31 @@ def keys(home: Path) -> dict[str, str]:
 
 
 @pytest.fixture
-def books(tmp_path: Path) -> Iterator[Books]:
-    with closing(SqlOutcomes(f"sqlite:///{tmp_path / 'predictions.db'}")) as outcomes:
-        yield Books(outcomes, FakePredictionLog([record("p1", time=2e9), record("p2", time=2e9)]))
+def outcomes(tmp_path: Path) -> Iterator[Outcomes]:
+    """With two predictions in the log beside them."""
+    file = tmp_path / "predictions.db"
+    with sqlite3.connect(file) as database:
+        database.execute("CREATE TABLE baton_predictions (prediction_id, rows, status, time)")
+        database.executemany(
+            "INSERT INTO baton_predictions VALUES (?, 1, 200, 2e9)", [("p1",), ("p2",)]
+        )
+    with closing(SqlOutcomes(f"sqlite:///{file}")) as made:
+        yield made
 
 
-def app_of(home: Path, open_books: Callable[[], Books] | None, **environ: str) -> Flask:
-    return create_app(Settings.read({"BATON_HOME": str(home), **environ}), open_books=open_books)
+def app_of(
+    home: Path, open_outcomes: Callable[[], Outcomes] | None, **environ: str
+) -> Flask:
+    settings = Settings.read({"BATON_HOME": str(home), **environ})
+    return create_app(settings, open_outcomes=open_outcomes)
 
 
 @pytest.fixture
-def client(home: Path, books: Books, through: Through) -> Client:
-    return through(app_of(home, lambda: books, BATON_MAX_ROWS="5"))
+def client(home: Path, outcomes: Outcomes, through: Through) -> Client:
+    return through(app_of(home, lambda: outcomes, BATON_MAX_ROWS="5"))
 
 
-def test_one_piece_or_a_list_is_counted(client: Client, books: Books) -> None:
+def test_one_piece_or_a_list_is_counted(client: Client, outcomes: Outcomes) -> None:
     one = client.post("/feedback", json=GOOD)
     assert (one.status_code, one.content_type) == (200, "application/json")
     assert one.json == {**NOTHING, "accepted": 1, "notes": []}
@@ -81,15 +90,15 @@ def test_one_piece_or_a_list_is_counted(client: Client, books: Books) -> None:
         (1, "contradicting"),
         (4, "refused"),
     ]
-    [kept] = books.outcomes.of_predictions(["p1"]).values()
+    [kept] = outcomes.of_predictions(["p1"]).values()
     assert (kept.value, kept.by, kept.about) == (1.5, "", OfPrediction("p1"))
-    assert books.outcomes.of_dates("USD/BRL", ["2026-11-02"]).keys() == {"2026-11-02"}
+    assert outcomes.of_dates("USD/BRL", ["2026-11-02"]).keys() == {"2026-11-02"}
 
 
-def test_a_models_date_is_kept_under_what_it_forecasts(client: Client, books: Books) -> None:
+def test_a_models_date_is_kept_under_what_it_forecasts(client: Client, outcomes: Outcomes) -> None:
     body = {"model": "iris", "date": "2026-11-02", "actual": 1}
     assert client.post("/feedback", json=body).json["accepted"] == 1  # type: ignore[index]
-    assert books.outcomes.history(OfDate("iris", "2026-11-02")), "it has no ticker"
+    assert outcomes.history(OfDate("iris", "2026-11-02")), "it has no ticker"
 
 
 @pytest.mark.parametrize(
@@ -145,16 +154,16 @@ def test_it_is_counted(client: Client) -> None:
 
 
 def test_telling_needs_the_scope_predict_and_says_who(
-    home: Path, books: Books, keys: dict[str, str], through: Through
+    home: Path, outcomes: Outcomes, keys: dict[str, str], through: Through
 ) -> None:
-    client = through(app_of(home, lambda: books, BATON_API_KEYS=str(home / "closed.json")))
+    client = through(app_of(home, lambda: outcomes, BATON_API_KEYS=str(home / "closed.json")))
 
     def tell(who: str | None) -> int:
         headers = {"Authorization": f"Bearer {keys[who]}"} if who else {}
         return client.post("/feedback", json=GOOD, headers=headers).status_code
 
     assert [tell(who) for who in (None, "ada", "root", "shop")] == [401, 403, 403, 200]
-    [kept] = books.outcomes.of_predictions(["p1"]).values()
+    [kept] = outcomes.of_predictions(["p1"]).values()
     assert kept.by == keys["shop"].split("_")[1]
 
 
@@ -165,29 +174,29 @@ class Away:
         raise Unreachable("store of outcomes: secret-host refused")
 
 
-@pytest.mark.parametrize("where", ["outcomes", "log", "opening", "off", "without"])
+@pytest.mark.parametrize("where", ["asking", "opening", "off", "without"])
 def test_away_it_says_when_to_come_back_and_not_where_it_is(
-    home: Path, books: Books, through: Through, where: str
+    home: Path, outcomes: Outcomes, through: Through, where: str
 ) -> None:
-    def opened() -> Books:
+    def opened() -> Outcomes:
         if where == "opening":
             raise Unreachable("store of outcomes: secret-host refused")
         if where == "off":
             raise SettingsError("BATON_PREDICTIONS_URL: off at secret-host")
         away: Any = Away()
-        return Books(away, books.log) if where == "outcomes" else Books(books.outcomes, away)
+        return away
 
     client = through(app_of(home, None if where == "without" else opened))
     reply = client.post("/feedback", json=GOOD)
     assert (reply.status_code, reply.headers["Retry-After"]) == (503, "1")
     assert b"secret-host" not in reply.data
-    assert books.outcomes.of_predictions(["p1"]) == {}
+    assert outcomes.of_predictions(["p1"]) == {}
     assert client.post("/models/iris/predict", json={"instances": [[2]]}).status_code == 200
 
 
 def test_who_waits_for_it_holds_up_nobody_else(home: Path) -> None:
     stuck = StuckOutcomes()
-    app = app_of(home, lambda: Books(stuck, None), BATON_THREADS="4")
+    app = app_of(home, lambda: stuck, BATON_THREADS="4")
     with closing(LaneClient(app)) as client, ThreadPoolExecutor(2) as pool:
         try:
             first = pool.submit(_tell, client.port)
@@ -203,7 +212,7 @@ def test_who_waits_for_it_holds_up_nobody_else(home: Path) -> None:
 
 def test_on_gunicorns_threads_a_quarter_of_them_may_wait(home: Path) -> None:
     stuck = StuckOutcomes()
-    app = app_of(home, lambda: Books(stuck, None), BATON_THREADS="4")
+    app = app_of(home, lambda: stuck, BATON_THREADS="4")
     with ThreadPoolExecutor(1) as pool:
         try:
             first = pool.submit(lambda: app.test_client().post("/feedback", json=GOOD).status_code)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
-from registry.outcomes import About, Heard, OfDate, OfPrediction, Outcome, Said, heard
+from registry.outcomes import About, Asked, Heard, OfDate, OfPrediction, Outcome, Said, heard
+from registry.predictions import Prediction
 
 
 @dataclass
@@ -13,6 +14,11 @@ class MemoryOutcomes:
     """Every revision of everything that was told."""
 
     kept: dict[About, list[Outcome]] = field(default_factory=dict)
+    log: list[Prediction] = field(default_factory=list)
+
+    def asked(self, ids: Collection[str]) -> Mapping[str, Asked]:
+        found = [one for one in self.log if one.prediction_id in ids]
+        return {one.prediction_id: Asked(one.rows, one.status, one.time) for one in found}
 
     def tell(self, said: Sequence[Said]) -> Sequence[Heard]:
         became = []

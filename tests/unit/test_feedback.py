@@ -12,7 +12,6 @@ from hypothesis import strategies as st
 from registry.errors import SignatureMismatch
 from registry.feedback import (
     LATE_SECONDS,
-    Books,
     Fate,
     Note,
     Received,
@@ -22,16 +21,16 @@ from registry.feedback import (
     read,
 )
 from registry.outcomes import OfDate, OfPrediction, label_of
+from registry.predictions import Prediction
 from tests.fakes.outcomes import MemoryOutcomes
-from tests.fakes.prediction_log import FakePredictionLog, record
+from tests.fakes.prediction_log import record
 
 NOW = 1_000_000.0
 MIDNIGHT = dt.datetime(2026, 11, 2, tzinfo=dt.UTC).timestamp()
 
 
-def receiver(*records: Any, **given: Any) -> Receiver:
-    books = Books(MemoryOutcomes(), FakePredictionLog([*records]))
-    return Receiver(**{"books": books, "now": lambda: NOW, **given})
+def receiver(*records: Prediction) -> Receiver:
+    return Receiver(outcomes=MemoryOutcomes(log=[*records]), now=lambda: NOW)
 
 
 def fates(received: Received) -> dict[str, int]:
@@ -162,14 +161,14 @@ def test_each_piece_has_its_fate() -> None:
 
 
 def test_an_unknown_prediction_becomes_known_with_its_record() -> None:
-    log = FakePredictionLog()
-    mine = receiver(books=Books(MemoryOutcomes(), log))
+    outcomes = MemoryOutcomes()
+    mine = Receiver(outcomes=outcomes, now=lambda: NOW)
     piece = {"prediction_id": "p9", "actual": 1}
     assert fates(mine.receive([piece], by="")) == {"unknown": 1}
-    assert pending(mine.books.outcomes, log, 0, 2 * NOW) == 1
+    assert pending(outcomes, 0, 2 * NOW) == 1
     assert fates(mine.receive([piece], by="")) == {"duplicate": 1}
-    log.records.append(record("p9"))
-    assert pending(mine.books.outcomes, log, 0, 2 * NOW) == 0
+    outcomes.log.append(record("p9"))
+    assert pending(outcomes, 0, 2 * NOW) == 0
     assert fates(mine.receive([{**piece, "row": 0}], by="")) == {"duplicate": 1}
 
 
@@ -182,8 +181,6 @@ def test_late_is_counted_once_and_only_where_the_prediction_is_known() -> None:
 
 def test_nothing_to_keep_asks_nobody() -> None:
     assert fates(receiver().receive([], by="")) == {}
-    without = receiver(books=Books(MemoryOutcomes(), None))
-    assert fates(without.receive([GOOD], by="")) == {"unknown": 1}
 
 
 def test_two_lists_are_one() -> None:

@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from registry.feedback import Books
 from registry.outcomes import About, OfDate, OfPrediction, Outcome, Said, Value
 from registry.pairing import Answer, Facts, LoggedTruth, Pair, answers, paired
 from registry.predictions import Prediction
@@ -182,6 +181,5 @@ def test_the_port_over_log_and_outcomes() -> None:
         Said(outcome=Outcome(about=OfPrediction("p1"), value=2.0, at=1.0, by="", told=1.0))
     ]
     outcomes.tell([said])
-    truth = LoggedTruth(Books(outcomes, FakePredictionLog([record("p1")])))
+    truth = LoggedTruth(FakePredictionLog([record("p1")]), outcomes)
     assert [one.truth for one in truth.pairs("iris", 0.0, 1e9)] == [2.0]
-    assert [*LoggedTruth(Books(outcomes, None)).pairs("iris", 0.0, 1e9)] == []

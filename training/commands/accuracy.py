@@ -61,8 +61,8 @@ def accuracy_command(model: str, *, days: int, as_json: bool) -> None:
     versions = Versions(client, Tracking(settings))
     until = time.time()
     since = until - days * _DAY
-    found = scores(LoggedTruth(books, versions.facts).pairs(model, since, until))
-    waiting = pending(books.outcomes, books.log, since, until) if books.log else 0
+    found = scores(LoggedTruth(*books, versions.facts).pairs(model, since, until))
+    waiting = pending(books.outcomes, since, until)
     if as_json:
         body = {"model": model, "days": days, "pending": waiting}
         print_json({**body, "scores": [score.to_json() for score in found]})

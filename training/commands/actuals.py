@@ -57,13 +57,14 @@ def actuals_command(*, model: str | None, days: int, correct: bool, as_json: boo
     books = open_books(settings)
     client = MlflowRegistry(tracking_uri=settings.tracking_uri, registry_uri=settings.registry_uri)
     actuals = Actuals(
-        books=books,
+        log=books.log,
+        outcomes=books.outcomes,
         runs=Versions(client, Tracking(settings)),
         values_of=from_source(settings.home / "data"),
     )
     until = time.time()
     since = until - days * _DAY
-    models = [model] if model else books.log.models(since, until) if books.log else []
+    models = [model] if model else books.log.models(since, until)
     found = [
         one for name in models for one in actuals.fetch(name, since, until, correct=correct)
     ]
