@@ -33,6 +33,7 @@ _DATABASES = {
     "ledger_url_writer": ("baton_writer", "baton"),
     "ledger_url_node": ("baton_node", "baton"),
     "jobs_url_worker": ("baton_worker", "baton"),
+    "predictions_url_log": ("baton_log", "baton"),
 }
 _PASSWORDS = (
     "postgres_password",

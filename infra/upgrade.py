@@ -1,6 +1,7 @@
 """Brings a stack that runs to the images of this checkout, without an unanswered request.
 
-Databases first: migrations keep what the version before needs. Then one node after the other, each
+Databases first: roles that are new, and migrations, which keep what the version before needs. PostgreSQL
+starts again only if something about its container changed. Then one node after the other, each
 once the one before answers with everything it served; then the rest. `make upgrade` runs it; what
 fails ends it, with the other node serving as before.
 """
@@ -12,6 +13,8 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
+DATABASE = "postgres"
+_ROLES = ("exec", "-T", DATABASE, "bash", "/docker-entrypoint-initdb.d/roles.sh")
 MIGRATIONS = ("migrate-mlflow", "migrate")
 NODES = ("serving-a", "serving-b")
 _READY = ("python", "-I", "-S", "infra/docker/health.py", "http://127.0.0.1:8000/readyz")
@@ -38,6 +41,8 @@ def upgrade(
 
     if build:
         must("build")
+    must("up", "--detach", "--no-deps", "--wait", DATABASE)
+    must(*_ROLES)
     for name in MIGRATIONS:
         must("run", "--rm", "--no-deps", name)
     for name in NODES:
@@ -64,7 +69,7 @@ def main(arguments: Sequence[str]) -> int:
     """`upgrade.py docker compose -f …`: the command that everything is asked of."""
 
     def compose(command: Sequence[str]) -> int:
-        quiet = subprocess.DEVNULL if command[0] == "exec" else None
+        quiet = subprocess.DEVNULL if command[-len(_READY) :] == _READY else None
         return subprocess.run(  # noqa: S603 - the Makefile's own words
             [*arguments, *command], check=False, stdout=quiet, stderr=quiet
         ).returncode

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
-from typing import NamedTuple, cast
+from typing import NamedTuple
 
 from registry.outcomes import Outcomes
 from registry.predictions import PredictionLog
 from registry.settings import Settings
 from registry.sql_outcomes import open_outcomes
+from registry.sql_predictions import open_log
 
 
 class Books(NamedTuple):
@@ -20,9 +20,4 @@ class Books(NamedTuple):
 
 def open_books(settings: Settings) -> Books:
     """Raises Unreachable, or SettingsError where none is kept."""
-    return Books(_open_log(settings), open_outcomes(settings))
-
-
-def _open_log(settings: Settings) -> PredictionLog:
-    module = importlib.import_module("registry.sql_predictions")
-    return cast("PredictionLog", module.open_log(settings))
+    return Books(open_log(settings), open_outcomes(settings))

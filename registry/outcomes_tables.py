@@ -48,10 +48,9 @@ by_date = sa.Table(
     sa.Column("date", sa.Text, primary_key=True),
     *_told(),
 )
-# Of the prediction log, whose tables are its own (`predictions_tables.py`), what is looked at here:
-# a node may read no more of it.
+# What is looked at here of the prediction log (`predictions_tables.py`): a node may read no more.
 asked = sa.table(
-    "baton_predictions", sa.column("prediction_id"), sa.column("rows"), sa.column("status"),
-    sa.column("time"),
+    "baton_predictions",
+    *(sa.column(name) for name in ("prediction_id", "rows", "status", "time")),
 )
 sa.Index("baton_outcomes_told", by_prediction.c.told)

@@ -45,13 +45,14 @@ class Settings:
         "The queue of jobs, for servers and workers alike. Default: `jobs.db` in BATON_HOME.",
         secret=True,
     )
-    predictions_url: str = setting("", "SQLAlchemy URL", "The prediction log. Default: `predictions.db` in BATON_HOME; off: none.", secret=True)  # noqa: E501
     jobs_per_key: int = setting(
         8, "jobs", "Most jobs of one API key that are queued or running; then 429."
     )
     jobs_at_once: int = setting(
         2, "jobs", "Most jobs of one API key that run at once; the others wait."
     )
+    predictions_url: str = setting("", "SQLAlchemy URL", "The prediction log, or off.", secret=True)
+    predictions_parquet: str = setting("", "path or URL", "Where predictions also go as Parquet.")
     gates: Path = setting(PACKAGED_GATES, "path", "The gates file that judges every version.")
     environment: str = setting("development", "label", "Tag on runs; nothing depends on it.")
     actor: str = setting("", "name", "Who promotes, in the ledger. Default: the login name.")
@@ -164,11 +165,7 @@ class Settings:
         env="MLFLOW_TRACKING_USERNAME",
     )
     tracking_password: str = setting(
-        "",
-        "text",
-        "The password to that name.",
-        env="MLFLOW_TRACKING_PASSWORD",
-        secret=True,
+        "", "text", "The password to that name.", env="MLFLOW_TRACKING_PASSWORD", secret=True
     )
     s3_endpoint: str = setting(
         "",
@@ -236,8 +233,6 @@ class Settings:
             ledger_url=ledger,
             backup_auth_url=database_urls.driver(self.backup_auth_url),
             jobs_url=database_urls.driver(self.jobs_url) or f"sqlite:///{home / 'jobs.db'}",
-            predictions_url=database_urls.driver(self.predictions_url)
-            or f"sqlite:///{home / 'predictions.db'}",
             actor=self.actor or getpass.getuser(),
         )
 

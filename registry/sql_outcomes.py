@@ -12,7 +12,6 @@ from typing import Any, Final
 import sqlalchemy as sa
 
 from registry import outcomes_tables as tables
-from registry.errors import SettingsError
 from registry.outcomes import (
     About,
     Asked,
@@ -25,11 +24,11 @@ from registry.outcomes import (
     heard,
 )
 from registry.outcomes_database import KEPT
+from registry.predictions_database import address
 from registry.settings import Settings
 
 _ONE_AT_A_TIME: Final = 0x74727565  # any constant: the advisory lock of those who tell
 _PAGE: Final = 500
-_OFF: Final = "off"
 _Standing = dict[About, tuple[int, Outcome]]
 
 
@@ -112,12 +111,7 @@ class SqlOutcomes:
 
 def open_outcomes(settings: Settings) -> Outcomes:
     """Those beside the prediction log. Raises Unreachable, or SettingsError where none is kept."""
-    if settings.predictions_url == _OFF:
-        raise SettingsError(
-            "BATON_PREDICTIONS_URL: off, so nothing is kept that feedback could be held against; "
-            "expected an address, or none for a file in BATON_HOME"
-        )
-    return SqlOutcomes(settings.predictions_url)
+    return SqlOutcomes(address(settings))
 
 
 def _became(

@@ -118,7 +118,7 @@ def test_of_many_who_tell_at_once_one_is_the_first(url: str) -> None:
 def test_the_database_away_is_unreachable_and_off_is_no_place(tmp_path: Path) -> None:
     with pytest.raises(Unreachable, match="store of outcomes.*BATON_PREDICTIONS_URL"):
         SqlOutcomes("postgresql+psycopg2://nobody@127.0.0.1:1/none")
-    with pytest.raises(SettingsError, match="BATON_PREDICTIONS_URL: off"):
+    with pytest.raises(SettingsError, match="BATON_PREDICTIONS_URL: is off"):
         open_outcomes(Settings(home=tmp_path, predictions_url="off").resolved())
     opened = open_outcomes(Settings(home=tmp_path).resolved())
     opened.close()

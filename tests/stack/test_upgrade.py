@@ -22,7 +22,7 @@ class FakeCompose:
 
     def __call__(self, command: Sequence[str]) -> int:
         said = " ".join(command)
-        if command[0] == "exec":
+        if command[0] == "exec" and command[2] != "postgres":
             return self._ready(command[2])
         self.asked.append(said)
         self.looks = 0
@@ -37,6 +37,8 @@ class FakeCompose:
 
 ALL = [
     "build",
+    "up --detach --no-deps --wait postgres",
+    "exec -T postgres bash /docker-entrypoint-initdb.d/roles.sh",
     "run --rm --no-deps migrate-mlflow",
     "run --rm --no-deps migrate",
     "up --detach --no-deps --wait serving-a",
@@ -65,7 +67,7 @@ def test_a_node_that_never_has_its_models_again_ends_it_before_the_other_is_touc
     with pytest.raises(UpgradeFailed, match="serving-a is up and not ready"):
         upgrade(compose, sleep=slept.append)
     assert sum(slept) == 300
-    assert compose.asked == ALL[:4]
+    assert compose.asked == ALL[:6]
 
 
 def test_a_stack_that_serves_nothing_yet_is_not_waited_for():
