@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
+from itertools import islice, zip_longest
 from typing import Any, Final, Protocol
 
 from registry.feedback import date_of
@@ -19,6 +19,7 @@ from registry.predictions import Prediction, PredictionLog
 _PAGE: Final = 500
 _LABELS: Final = ("label", "output_label", "predictions", "prediction", "variable")
 _PROBABILITIES: Final = ("probabilities", "output_probability", "probability")
+_CONFIDENCES: Final = ("confidence", "probability", "score")
 _SLACK: Final = 1e-3  # of float32, beyond 0 and 1
 
 
@@ -152,25 +153,18 @@ def _table(outputs: Mapping[str, list[Any]]) -> Sequence[Answer]:
     flat = {name: c for name, c in columns.items() if all(map(_is_scalar, c))}
     spread = {name: c for name, c in columns.items() if all(map(_is_distribution, c))}
     probabilities = _chosen(spread, _PROBABILITIES)
+    alone = next((n for n in _CONFIDENCES if len(flat) > 1 and _are_shares(flat.get(n))), None)
+    sure = flat.pop(alone) if alone else [max(_numbers(cell)) for cell in probabilities or ()]
     predicted = _chosen(flat, _LABELS)
     if predicted is None and probabilities is not None:
         predicted = [_likeliest(cell) for cell in probabilities]
     if predicted is None:
         return ()
-    if probabilities is not None:
-        confidence: Sequence[float | None] = [
-            max(_numbers(cell)) for cell in probabilities
-        ]
-    else:
-        confidence = [None] * len(predicted)
-    is_label = probabilities is not None or not all(isinstance(one, float) for one in predicted)
+    if not sure and all(isinstance(one, float) for one in predicted):
+        return [Answer(predicted=one) for one in predicted]
     return [
-        Answer(
-            predicted=label_of(one) if is_label else float(one),
-            is_label=is_label,
-            confidence=sure if sure is None else min(max(sure, 0.0), 1.0),
-        )
-        for one, sure in zip(predicted, confidence, strict=True)
+        Answer(predicted=label_of(one), is_label=True, confidence=_share(how_sure))
+        for one, how_sure in zip_longest(predicted, sure)
     ]
 
 
@@ -207,6 +201,17 @@ def _is_distribution(cell: Any) -> bool:
     if len(numbers) < 2 or not all(map(_is_number, numbers)):
         return False
     return min(numbers) >= -_SLACK and max(numbers) <= 1 + _SLACK
+
+
+def _are_shares(cells: Sequence[Any] | None) -> bool:
+    """Whether it can be how sure each row is."""
+    return cells is not None and all(
+        isinstance(cell, float) and -_SLACK <= cell <= 1 + _SLACK for cell in cells
+    )
+
+
+def _share(sure: float | None) -> float | None:
+    return None if sure is None else min(max(sure, 0.0), 1.0)
 
 
 def _likeliest(cell: Any) -> str:

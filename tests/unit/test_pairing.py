@@ -45,6 +45,9 @@ def label(text: str, confidence: float | None = None) -> Answer:
             {"label": ["AMD"], "confidence": [0.9], "probabilities": [[0.1, 0.9]]},
             [label("AMD", 0.9)],
         ),
+        ({"class": ["a"], "probability": [0.75]}, [label("a", 0.75)]),
+        ({"probability": [0.75]}, [Answer(predicted=0.75)]),
+        ({"class": ["a"], "score": [7.5]}, []),
         (
             FORECAST,
             [
