@@ -28,7 +28,8 @@ LATE_SECONDS: Final = 30 * 86_400.0
 _FIELDS: Final = ("prediction_id", "row", "series", "model", "date", "actual", "at", "correct")
 _MOST_TEXT: Final = 200
 _MOST_ROW: Final = 2**31 - 1  # of an INTEGER
-_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+# A zero byte is no text to PostgreSQL, half a pair of UTF-16 none to anybody.
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff]")
 _PAGE: Final = 500
 _A_DATE: Final = "an ISO-8601 date or datetime without a time zone, such as 2026-11-02"
 _A_MOMENT: Final = "an ISO-8601 datetime such as 2026-11-02T18:00:00Z"
