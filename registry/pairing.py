@@ -160,8 +160,8 @@ def _table(outputs: Mapping[str, list[Any]]) -> Sequence[Answer]:
         predicted = [_likeliest(cell) for cell in probabilities]
     if predicted is None:
         return ()
-    if not sure and all(isinstance(one, float) for one in predicted):
-        return [Answer(predicted=one) for one in predicted]
+    if not sure and _are_floats(predicted):
+        return [Answer(predicted=float(one)) for one in predicted]
     return [
         Answer(predicted=label_of(one), is_label=True, confidence=_share(how_sure))
         for one, how_sure in zip_longest(predicted, sure)
@@ -201,6 +201,11 @@ def _is_distribution(cell: Any) -> bool:
     if len(numbers) < 2 or not all(map(_is_number, numbers)):
         return False
     return min(numbers) >= -_SLACK and max(numbers) <= 1 + _SLACK
+
+
+def _are_floats(cells: Sequence[Any]) -> bool:
+    """Whether they are numbers, not classes; JSONB makes 1e20 a whole number, alone of a column."""
+    return any(isinstance(cell, float) for cell in cells) and all(map(_is_number, cells))
 
 
 def _are_shares(cells: Sequence[Any] | None) -> bool:

@@ -241,14 +241,23 @@ def test_that_a_quick_route_now_has_such_a_version_is_seen(bench: Bench) -> None
 
 
 @pytest.mark.parametrize(
-    "target", [b"/train", b"/jobs", b"/jobs/x?y", b"/%6Aobs", b"http://here/predict-custom"]
+    ("target", "crew"),
+    [
+        (b"/train", "job"),
+        (b"/jobs", "job"),
+        (b"/jobs/x?y", "job"),
+        (b"/%6Aobs", "job"),
+        (b"http://here/predict-custom", "job"),
+        (b"/feedback", "feedback"),
+        (b"/%66eedback?x", "feedback"),
+    ],
 )
-def test_what_is_about_jobs_has_threads_that_nothing_else_needs(
-    bench: Bench, target: bytes
+def test_what_waits_for_a_database_has_threads_that_nothing_else_needs(
+    bench: Bench, target: bytes, crew: str
 ) -> None:
     assert bench.ask(target, b"") is None
     bench.until(1)
-    assert bench.answerer.threads[0].startswith("job")
+    assert bench.answerer.threads[0].startswith(crew)
 
 
 def test_an_address_that_is_none_is_still_answered(bench: Bench) -> None:

@@ -30,6 +30,7 @@ def label(text: str, confidence: float | None = None) -> Answer:
         ({"y": [1.5, 2.5]}, [Answer(predicted=1.5), Answer(predicted=2.5)]),
         ({"y": [[1.5], [2.5]]}, [Answer(predicted=1.5), Answer(predicted=2.5)]),
         ({"y": [1, 2]}, [label("1"), label("2")]),
+        ({"y": [1.5, 10**20]}, [Answer(predicted=1.5), Answer(predicted=1e20)]),
         ({"y": ["a", "b"]}, [label("a"), label("b")]),
         ({"y": [True, False]}, [label("true"), label("false")]),
         (
