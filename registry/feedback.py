@@ -43,7 +43,7 @@ SeriesOf = Callable[[str], str]
 
 
 class Fate(StrEnum):
-    """What became of one piece of feedback. An unknown one is kept: its record may be on its way."""
+    """What became of one piece of feedback; an unknown one is kept: its record may be to come."""
 
     ACCEPTED = "accepted"
     DUPLICATE = "duplicate"
@@ -236,9 +236,7 @@ def _usual(about: OfPrediction | OfDate, now: float) -> float:
     return _moment(about.date) if isinstance(about, OfDate) else now
 
 
-def _unfit(
-    outcome: Outcome, piece: Mapping[str, Any], asked: Mapping[str, Asked]
-) -> str | None:
+def _unfit(outcome: Outcome, piece: Mapping[str, Any], asked: Mapping[str, Asked]) -> str | None:
     """Why an outcome cannot be one of the prediction that it names; None if it can."""
     about = outcome.about
     if not isinstance(about, OfPrediction) or about.prediction_id not in asked:

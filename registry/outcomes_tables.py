@@ -1,7 +1,8 @@
 """The tables of what came true: rows are added, and neither changed nor deleted.
 
 A change here comes with a new SCHEMA_VERSION, a step in `migrations/`, and, for a new table, its
-lines in `migrations/outcomes_grants.sql`. They lie beside the prediction log: no name is used twice.
+lines in `migrations/outcomes_grants.sql`. They lie beside the prediction log: no name is used
+twice.
 """
 
 from __future__ import annotations

@@ -200,7 +200,7 @@ def _is_distribution(cell: Any) -> bool:
     numbers = _numbers(cell)
     if len(numbers) < 2 or not all(map(_is_number, numbers)):
         return False
-    return min(numbers) >= -_SLACK and max(numbers) <= 1 + _SLACK
+    return all(-_SLACK <= number <= 1 + _SLACK for number in numbers)
 
 
 def _are_floats(cells: Sequence[Any]) -> bool:

@@ -94,15 +94,15 @@ class SqlOutcomes:
         key = sa.tuple_(c.told, c.prediction_id, c.row_index, c.revision)
         query = sa.select(c.told, c.prediction_id, c.row_index, c.revision)
         query = query.where(c.told >= since, c.told < until).order_by(*query.selected_columns)
-        after: sa.Row[Any] | None = None
+        after: Sequence[Any] = ()
         while True:
-            page = query if after is None else query.where(key > sa.tuple_(*map(sa.literal, after)))
+            page = query.where(key > sa.tuple_(*map(sa.literal, after))) if after else query
             with KEPT.reaching(), self._readers.connect() as connection:
                 rows = connection.execute(page.limit(_PAGE)).all()
             yield from (OfPrediction(row.prediction_id, row.row_index) for row in rows)
             if len(rows) < _PAGE:
                 return
-            after = rows[-1]
+            after = [*rows[-1]]
 
     def close(self) -> None:
         """Close every connection."""
@@ -134,15 +134,14 @@ def _became(
 def _standing(connection: sa.Connection, abouts: Collection[About]) -> _Standing:
     """The newest revision of all that is asked about."""
     found: _Standing = {}
-    found |= _of_predictions(
-        connection, {one.prediction_id for one in abouts if isinstance(one, OfPrediction)}
-    )
+    ids = {one.prediction_id for one in abouts if isinstance(one, OfPrediction)}
+    found.update(_of_predictions(connection, ids).items())
     dates: dict[str, set[str]] = {}
     for one in abouts:
         if isinstance(one, OfDate):
             dates.setdefault(one.series, set()).add(one.date)
     for series, wanted in dates.items():
-        found |= _of_dates(connection, series, wanted)
+        found.update(_of_dates(connection, series, wanted).items())
     return found
 
 

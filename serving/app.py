@@ -167,9 +167,7 @@ def create_app(
         manager,
         answerer,
         access,
-        Desk(
-            open_jobs, noun="queue of jobs", away=JobsAway, at_once=max(1, settings.threads // 2)
-        ),
+        Desk(open_jobs, noun="queue of jobs", away=JobsAway, at_once=max(1, settings.threads // 2)),
         Desk(
             open_outcomes,
             noun="store of outcomes",

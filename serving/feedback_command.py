@@ -128,7 +128,7 @@ def _line(line: str) -> Any:
 
 def _parquet(file: Path) -> Iterator[Any]:
     try:
-        import pyarrow.parquet as parquet  # noqa: PLC0415 - not installed where only serving is
+        from pyarrow import parquet  # noqa: PLC0415 - not installed where only serving is
     except ImportError as error:
         raise UsageError(f"{file}: reading Parquet needs pyarrow, which is not here") from error
     try:

@@ -73,7 +73,9 @@ def feedback_paths(most: int) -> dict[str, Any]:
                 "summary": "Say what came true, of one prediction or date or of several",
                 "requestBody": {
                     "required": True,
-                    "content": {_JSON: {"schema": {"anyOf": [_PIECE, several]}, "example": example}},
+                    "content": {
+                        _JSON: {"schema": {"anyOf": [_PIECE, several]}, "example": example}
+                    },
                 },
                 "responses": {
                     "200": {

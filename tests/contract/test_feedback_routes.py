@@ -61,9 +61,7 @@ def outcomes(tmp_path: Path) -> Iterator[Outcomes]:
         yield made
 
 
-def app_of(
-    home: Path, open_outcomes: Callable[[], Outcomes] | None, **environ: str
-) -> Flask:
+def app_of(home: Path, open_outcomes: Callable[[], Outcomes] | None, **environ: str) -> Flask:
     settings = Settings.read({"BATON_HOME": str(home), **environ})
     return create_app(settings, open_outcomes=open_outcomes)
 

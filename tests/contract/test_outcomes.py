@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from registry import database_urls
 from registry.errors import SettingsError, Unreachable
 from registry.outcomes import Heard, OfDate, OfPrediction, Outcome, Outcomes, Said, Value
 from registry.settings import Settings
@@ -19,12 +20,15 @@ ROW = OfPrediction("p1", 0)
 DAY = OfDate("USD/BRL", "2026-11-02")
 
 
-@pytest.fixture(params=["memory", "sql"])
-def outcomes(request: pytest.FixtureRequest) -> Iterator[Outcomes]:
+@pytest.fixture(params=["memory", "sqlite", "postgresql"])
+def outcomes(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Outcomes]:
     if request.param == "memory":
         yield MemoryOutcomes()
         return
-    with closing(SqlOutcomes(request.getfixturevalue("url"))) as made:
+    url = f"sqlite:///{tmp_path / 'new' / 'predictions.db'}"
+    if request.param == "postgresql":
+        url = database_urls.driver(request.getfixturevalue("postgres_url"))
+    with closing(SqlOutcomes(url)) as made:
         yield made
 
 
@@ -43,9 +47,7 @@ def test_what_is_told_is_there_as_it_was_told(outcomes: Outcomes) -> None:
         ROW: number.outcome,
         OfPrediction("p1", 1): label.outcome,
     }
-    assert outcomes.of_dates("USD/BRL", ["2026-11-02", "2026-11-03"]) == {
-        "2026-11-02": day.outcome
-    }
+    assert outcomes.of_dates("USD/BRL", ["2026-11-02", "2026-11-03"]) == {"2026-11-02": day.outcome}
     assert outcomes.of_dates("EUR/BRL", ["2026-11-02"]) == {}
     assert outcomes.of_predictions([]) == {}
 

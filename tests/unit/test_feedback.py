@@ -106,17 +106,12 @@ def test_what_cannot_be_is_refused_by_the_name_of_its_field(piece: Any, field: s
     assert refused.value.field == field
 
 
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
+NAMES = st.sampled_from(["prediction_id", "row", "series", "date", "actual", "at"]) | st.text()
+
+
 @settings(deadline=None)
-@given(
-    st.recursive(
-        st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
-        lambda inner: st.lists(inner) | st.dictionaries(
-            st.sampled_from(["prediction_id", "row", "series", "date", "actual", "at"])
-            | st.text(),
-            inner,
-        ),
-    )
-)
+@given(SCALARS | st.lists(SCALARS) | st.dictionaries(NAMES, SCALARS | st.lists(SCALARS)))
 def test_whatever_comes_is_read_or_refused(piece: Any) -> None:
     received = receiver().receive([piece], by="")
     assert sum(received.counts.values()) == 1
@@ -207,7 +202,15 @@ def test_a_date_has_one_form(text: str, date: str) -> None:
 
 @pytest.mark.parametrize(
     ("value", "label"),
-    [(2, "2"), (2.0, "2"), (-0.0, "0"), ("2", "2"), (0.1, "0.1"), (True, "true"), (1e300, "1e+300")],
+    [
+        (2, "2"),
+        (2.0, "2"),
+        (-0.0, "0"),
+        ("2", "2"),
+        (0.1, "0.1"),
+        (True, "true"),
+        (1e300, "1e+300"),
+    ],
 )
 def test_a_value_has_one_label(value: Any, label: str) -> None:
     assert label_of(value) == label

@@ -46,11 +46,22 @@ def json_lines(folder: Path) -> Path:
 def parquet(folder: Path) -> Path:
     """A column has one type there: values are texts, which are no numbers."""
     rows = [{**row, "actual": str(row["actual"])} for row in ROWS]
-    pq.write_table(pa.Table.from_pylist(rows, pa.schema([
-        *((name, pa.string()) for name in ("prediction_id", "series", "date", "actual", "at")),
-        ("row", pa.int64()),
-        ("correct", pa.bool_()),
-    ])), folder / "told.parquet")
+    pq.write_table(
+        pa.Table.from_pylist(
+            rows,
+            pa.schema(
+                [
+                    *(
+                        (name, pa.string())
+                        for name in ("prediction_id", "series", "date", "actual", "at")
+                    ),
+                    ("row", pa.int64()),
+                    ("correct", pa.bool_()),
+                ]
+            ),
+        ),
+        folder / "told.parquet",
+    )
     return folder / "told.parquet"
 
 

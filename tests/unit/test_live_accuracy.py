@@ -65,10 +65,10 @@ def test_what_these_pairs_do_not_tell_is_unknown() -> None:
 
 
 def test_labels() -> None:
-    """a is right 2 of 3 times and said 3 times, b right once of 2 and said twice.
+    """Of 3 a 2 are right, and a is said 3 times; of 2 b 1 is right, and b is said twice.
 
-    Macro-F1 is (2·2/6 + 2·1/4) / 2 = (2/3 + 1/2) / 2 = 7/12. In the bin up to 0.9: 4 pairs, right 3,
-    confidences 3.6; in the bin up to 0.6: 1 pair, right 0, confidence 0.6: (0.6 + 0.6) / 5.
+    Macro-F1 is (2·2/6 + 2·1/4) / 2 = (2/3 + 1/2) / 2 = 7/12. In the bin up to 0.9: 4 pairs, 3
+    right, confidences 3.6; in the bin up to 0.6: 1 pair, right 0, confidence 0.6: (0.6 + 0.6) / 5.
     """
     found = only(
         [
@@ -79,9 +79,7 @@ def test_labels() -> None:
             pair("b", "b", confidence=0.9),
         ]
     )
-    assert found.measures == pytest.approx(
-        {"accuracy": 0.6, "macro_f1": 7 / 12, "ece": 1.2 / 5}
-    )
+    assert found.measures == pytest.approx({"accuracy": 0.6, "macro_f1": 7 / 12, "ece": 1.2 / 5})
 
 
 def test_without_confidence_calibration_is_unknown() -> None:

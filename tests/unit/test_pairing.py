@@ -20,6 +20,9 @@ FORECAST = {
 }
 
 
+NOTHING = Facts()
+
+
 def label(text: str, confidence: float | None = None) -> Answer:
     return Answer(predicted=text, is_label=True, confidence=confidence)
 
@@ -82,7 +85,7 @@ def test_a_refused_request_answered_nothing() -> None:
 
 
 def pairs(
-    records: list[Prediction], told: dict[About, Value], *, facts: Facts = Facts(), **asked: Any
+    records: list[Prediction], told: dict[About, Value], *, facts: Facts = NOTHING, **asked: Any
 ) -> list[Pair]:
     outcomes = MemoryOutcomes()
     outcomes.tell(
@@ -181,9 +184,7 @@ def test_more_records_than_a_page_are_paired_once_each() -> None:
 
 def test_the_port_over_log_and_outcomes() -> None:
     outcomes = MemoryOutcomes()
-    [said] = [
-        Said(outcome=Outcome(about=OfPrediction("p1"), value=2.0, at=1.0, by="", told=1.0))
-    ]
+    [said] = [Said(outcome=Outcome(about=OfPrediction("p1"), value=2.0, at=1.0, by="", told=1.0))]
     outcomes.tell([said])
     truth = LoggedTruth(FakePredictionLog([record("p1")]), outcomes)
     assert [one.truth for one in truth.pairs("iris", 0.0, 1e9)] == [2.0]

@@ -65,9 +65,7 @@ def actuals_command(*, model: str | None, days: int, correct: bool, as_json: boo
     until = time.time()
     since = until - days * _DAY
     models = [model] if model else books.log.models(since, until)
-    found = [
-        one for name in models for one in actuals.fetch(name, since, until, correct=correct)
-    ]
+    found = [one for name in models for one in actuals.fetch(name, since, until, correct=correct)]
     if as_json:
         print_json({"series": [one.to_json() for one in found]})
     else:
