@@ -15,7 +15,10 @@ import sqlalchemy as sa
 # Made by infra/postgres/roles.sh.
 ROLES: Final = ("baton_node", "baton_worker", "baton_writer")
 # Of whom some parts' files speak besides: a server of before this role grants the others as ever.
-_MORE: Final[Mapping[str, tuple[str, ...]]] = {"predictions": ("baton_log",)}
+_MORE: Final[Mapping[str, tuple[str, ...]]] = {
+    "predictions": ("baton_log",),
+    "outcomes": ("baton_log",),
+}
 _FOLDER: Final = Path(__file__).with_name("migrations")
 
 

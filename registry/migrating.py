@@ -12,6 +12,7 @@ from registry.database_urls import without_password
 from registry.grants import roles
 from registry.jobs_database import KEPT as JOBS
 from registry.ledger_database import KEPT as LEDGER
+from registry.outcomes_database import KEPT as OUTCOMES
 from registry.predictions_database import KEPT as PREDICTIONS
 from registry.predictions_database import address, is_kept
 from registry.settings import Settings
@@ -21,7 +22,7 @@ from registry.settings import Settings
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of sentences.")
 @exits
 def migrate_command(as_json: bool) -> None:
-    """Bring ledger, queue of jobs and prediction log up to this code's schema, with their grants.
+    """Bring our databases up to this code's schema, with their grants.
 
     As the role that owns the tables, before the new code serves: what still runs goes on. Does
     nothing a second time; two at once are one after the other.
@@ -30,7 +31,7 @@ def migrate_command(as_json: bool) -> None:
     done = {}
     all_of_them = [(LEDGER, settings.ledger_url), (JOBS, settings.jobs_url)]
     if is_kept(settings):
-        all_of_them.append((PREDICTIONS, address(settings)))
+        all_of_them += [(PREDICTIONS, address(settings)), (OUTCOMES, address(settings))]
     for kept, url in all_of_them:
         done[kept.schema.part] = migrated = kept.migrate(url)
         if not as_json:

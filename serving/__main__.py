@@ -97,6 +97,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         from serving import keys_command  # noqa: PLC0415 - only this command needs it
 
         return keys_command.main(given_arguments[1:])
+    if given_arguments[:1] == ["feedback"]:
+        from serving import feedback_command  # noqa: PLC0415 - as above
+
+        return feedback_command.main(given_arguments[1:])
     parser = argparse.ArgumentParser(prog="python -m serving", description=__doc__)
     parser.add_argument("--bundle", help="serve the version in this directory, without a registry")
     given = parser.parse_args(given_arguments)

@@ -124,6 +124,12 @@ DISK_FREE = Gauge(
     "Room left where this node keeps its versions.",
     multiprocess_mode="mostrecent",
 )
+FEEDBACK = Counter(
+    "baton_feedback_total", "Pieces of feedback, by what became of them.", ("class",)
+)
+LATE_FEEDBACK = Counter(
+    "baton_feedback_late_total", "Pieces of feedback kept that came 30 days or more after."
+)
 WORKERS = Gauge("baton_workers", "Workers that run.", multiprocess_mode="mostrecent")
 RUNNER_RESTARTS = Counter(
     "baton_runner_restarts_total", "Runners started again because they ended.", ("model",)

@@ -8,6 +8,8 @@ import warnings
 
 import click
 
+from training.commands.accuracy import accuracy_command
+from training.commands.actuals import actuals_command
 from training.commands.fleet import fleet_command
 from training.commands.package import package_command
 from training.commands.reproduce import reproduce_command
@@ -55,6 +57,8 @@ def main() -> None:
       python -m training list
       python -m training package churn 7          somebody's scikit-learn or Keras model, as ONNX
       python -m training worker                   do the jobs that were asked for over HTTP
+      python -m training actuals                  what came true of forecasts
+      python -m training accuracy iris --days 7   how right were the answers?
     """
     quieten()
 
@@ -73,6 +77,8 @@ main.add_command(package_command)
 main.add_command(worker_command)
 main.add_command(job_command)
 main.add_command(end_run_command)
+main.add_command(actuals_command)
+main.add_command(accuracy_command)
 
 
 def quieten() -> None:

@@ -11,6 +11,8 @@ GRANT SELECT ON baton_predictions_schema, baton_prediction_positions TO baton_lo
 GRANT INSERT ON baton_predictions, baton_refused_predictions TO baton_log;
 GRANT INSERT, UPDATE (segment, read_to, at_ms) ON baton_prediction_positions TO baton_log;
 GRANT EXECUTE ON FUNCTION baton_predictions_day(date) TO baton_log;
+-- Who takes feedback: which predictions there are, not what was asked and answered.
+GRANT SELECT (prediction_id, rows, status, time) ON baton_predictions TO baton_log;
 
 -- The registrar, the monitor and the commands: they read, and forget what is old.
 GRANT SELECT, DELETE ON baton_predictions, baton_prediction_positions, baton_refused_predictions

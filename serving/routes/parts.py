@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import cast
 
 from flask import Response, current_app, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from registry.errors import BatonError, MalformedRequest, RequestTooLarge
+from registry.errors import (
+    BatonError,
+    MalformedRequest,
+    NotReady,
+    Overloaded,
+    RequestError,
+    RequestTooLarge,
+    UnsupportedMediaType,
+)
+from registry.jobs import JobQueue
+from registry.outcomes import Outcomes
 from registry.settings import Settings
 from serving import problems
 from serving.access import Access
 from serving.answer import Answer, Answerer, trusted_id
-from serving.jobs import Desk
+from serving.desk import Desk
 from serving.keys import Scope
 from serving.manager import Manager
 from serving.problems import Problem
 from serving.protocols import Protocol
 from serving.protocols.baton import Baton
+from serving.strict_json import is_json
 
 EXTENSION = "baton"
 BATON = Baton()
@@ -37,7 +49,7 @@ _FOR_EVERYONE = frozenset(
 )
 # Scrapers have a key of their own: what is counted tells of every model.
 _SCRAPED = "operations.prometheus"
-# Each protocol refuses in its own words; jobs need scopes of their own.
+# Each protocol refuses in its own words; jobs and feedback need scopes of their own.
 _ADMITTED_LATER = frozenset(
     {
         "predict.predict_default",
@@ -50,6 +62,7 @@ _ADMITTED_LATER = frozenset(
         "jobs.list_jobs",
         "jobs.show_job",
         "jobs.cancel_job",
+        "feedback.tell",
     }
 )
 
@@ -62,7 +75,8 @@ class Parts:
     manager: Manager
     answerer: Answerer
     access: Access
-    desk: Desk
+    jobs: Desk[JobQueue]
+    feedback: Desk[Outcomes]
     stopping: threading.Event = field(default_factory=threading.Event)
 
 
@@ -109,6 +123,24 @@ def whole_body() -> bytes:
         current_app.logger.info("a body could not be read", exc_info=error)
         said = f"body: broken off, or not in chunks ({type(error).__name__})"
         raise MalformedRequest(said) from error
+
+
+def json_body() -> bytes:
+    """The same of a body that says that it is JSON. Raises UnsupportedMediaType too."""
+    content_type = request.headers.get("Content-Type")
+    if not is_json(content_type):
+        raise UnsupportedMediaType(
+            f"Content-Type: expected application/json, got {content_type or 'none'}"
+        )
+    return whole_body()
+
+
+def guarded(answer: Callable[[], Response]) -> Response:
+    """What `answer` says, or what is said of its error, if that is no fault of ours."""
+    try:
+        return answer()
+    except (RequestError, NotReady, Overloaded) as error:
+        return failed(error)
 
 
 def failed(error: BatonError, protocol: Protocol = BATON) -> Response:

@@ -25,6 +25,7 @@ from registry.grants import grants_file
 from registry.jobs_database import KEPT as JOBS
 from registry.ledger import Turn
 from registry.ledger_database import KEPT as LEDGER
+from registry.outcomes_database import KEPT as OUTCOMES
 from registry.predictions_database import KEPT as PREDICTIONS
 from registry.sql_jobs import SqlJobs
 from registry.sql_ledger import SqlLedger
@@ -33,7 +34,7 @@ from tests.fakes import draft
 from tests.fakes.old_schemas import make_old
 
 OLD = [(LEDGER, 1), (LEDGER, 2), (JOBS, 1)]
-ALL = [LEDGER, JOBS, PREDICTIONS]
+ALL = [LEDGER, JOBS, PREDICTIONS, OUTCOMES]
 
 
 @contextmanager
@@ -184,8 +185,8 @@ def test_the_command_says_what_it_did(url: str, tmp_path: Path) -> None:
         return [line.partition(": ")[2].partition(";")[0] for line in done.output.splitlines()]
 
     make_old(url, "ledger", 2)
-    assert said() == ["changed from schema 2 to 3", "made, schema 2", "made, schema 1"]
-    assert said() == [f"has schema {number} already" for number in (3, 2, 1)]
+    assert said() == ["changed from schema 2 to 3", "made, schema 2", *["made, schema 1"] * 2]
+    assert said() == [f"has schema {number} already" for number in (3, 2, 1, 1)]
     given["BATON_PREDICTIONS_URL"] = "off"
     assert len(said()) == 2
     migrated_by_the_next_release(url, since=3)

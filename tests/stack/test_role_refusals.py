@@ -15,6 +15,7 @@ from psycopg2.errors import InsufficientPrivilege
 from registry.errors import SettingsError, Unreachable
 from registry.jobs_database import KEPT as JOBS
 from registry.ledger_database import KEPT as LEDGER
+from registry.outcomes_database import KEPT as OUTCOMES
 from registry.predictions_database import KEPT as PREDICTIONS
 from registry.sql_jobs import SqlJobs
 from registry.sql_ledger import SqlLedger
@@ -81,6 +82,13 @@ FORGOTTEN = (
     "SELECT baton_predictions_drop('2026-01-01')",
 )
 READ = ("SELECT * FROM baton_predictions", "SELECT * FROM baton_refused_predictions")
+CHANGED = (
+    "UPDATE baton_outcomes SET label = 'another'",
+    "DELETE FROM baton_outcomes",
+    "UPDATE baton_outcomes_by_date SET number = 7",
+    "DELETE FROM baton_outcomes_by_date",
+    "UPDATE baton_outcomes_schema SET version = 7",
+)
 REFUSED = {
     "baton_writer": (
         *SCHEMAS,
@@ -89,6 +97,7 @@ REFUSED = {
         "UPDATE baton_node_status SET body = 'another'",
         "SELECT * FROM baton_jobs",
         *SHIPPED,
+        *CHANGED,
     ),
     "baton_node": (
         *SCHEMAS,
@@ -97,6 +106,8 @@ REFUSED = {
         *SHIPPED,
         *FORGOTTEN,
         *READ,
+        *CHANGED,
+        "SELECT * FROM baton_outcomes",
         "UPDATE baton_jobs SET result = 'another'",
     ),
     "baton_worker": (
@@ -109,6 +120,7 @@ REFUSED = {
         "SELECT * FROM baton_node_status",
         *SHIPPED,
         *FORGOTTEN,
+        *CHANGED,
     ),
     "baton_log": (
         *(one for one in SCHEMAS if "TEMPORARY" not in one),
@@ -116,6 +128,8 @@ REFUSED = {
         *WRITES,
         *FORGOTTEN,
         *READ,
+        *CHANGED,
+        "SELECT outputs FROM baton_predictions",
         "DROP TABLE baton_predictions",
         "ALTER TABLE baton_predictions ADD COLUMN mine integer",
         "SELECT * FROM baton_jobs",
@@ -133,7 +147,7 @@ def databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databases]:
         missing.skip_or_fail()
     done = made.run_roles_sh()
     assert done.returncode == 0, done.stderr
-    for kept in (LEDGER, JOBS, PREDICTIONS):
+    for kept in (LEDGER, JOBS, PREDICTIONS, OUTCOMES):
         assert kept.migrate(made.url("baton_owner")).roles
     yield made
     made.server.stop()

@@ -20,6 +20,7 @@ from pathlib import Path
 import pytest
 
 from registry.errors import SettingsError
+from registry.feedback import Fate, Receiver
 from registry.jobs import JobKind, JobRequest, JobState, Outcome, Progress, Standing
 from registry.listener import Listener
 from registry.predictions import Position
@@ -27,6 +28,7 @@ from registry.retention import SECONDS_A_DAY as DAY
 from registry.retention import forget
 from registry.sql_jobs import SqlJobs
 from registry.sql_ledger import SqlLedger
+from registry.sql_outcomes import SqlOutcomes
 from registry.sql_predictions import SqlPredictions
 from serving.assignments import Held
 from serving.node.heads import LedgerHeads
@@ -291,3 +293,19 @@ def test_who_ships_predictions_adds_to_the_log_and_others_read_and_forget(
     gone = forget(databases.url("baton_writer"), {"iris": 1.0}, otherwise=None, now=3 * DAY)
     assert (gone.days, gone.records) == (2, 0)
     assert list(log_of("baton_writer").predictions("iris", 0, 3 * DAY)) == days[2:]
+
+
+def test_nodes_take_feedback_and_others_fetch_what_came_true(
+    databases: Databases, log_of: Callable[[str], SqlPredictions]
+) -> None:
+    record = made(77)
+    assert log_of("baton_log").append("fed", "lane", [record], Position(1, 10)) == 1
+    piece = {"prediction_id": record.prediction_id, "row": 1, "actual": "virginica"}
+    for number, role in enumerate(("baton_log", "baton_worker", "baton_writer")):
+        with closing(SqlOutcomes(databases.url(role))) as outcomes:
+            receiver = Receiver(outcomes=outcomes, now=time.time)
+            received = receiver.receive([piece, {**piece, "row": 2}], by=role)
+            fates = {fate.value: count for fate, count in received.counts.items() if count}
+            assert fates == {("contradicting" if number else "accepted"): 1, "refused": 1}
+            corrected = {**piece, "actual": role, "correct": True}
+            assert receiver.receive([corrected], by=role).counts[Fate.ACCEPTED] == 1

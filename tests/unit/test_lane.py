@@ -11,9 +11,10 @@ from typing import Any
 
 import pytest
 
+from registry.errors import FeedbackAway, JobsAway
 from registry.settings import Settings
 from serving.answer import Answer
-from serving.jobs import Desk
+from serving.desk import Desk
 from serving.lane.hot import Hot, hot
 from serving.lane.lane import Lane
 from serving.lane.request import Request
@@ -71,7 +72,8 @@ class Bench:
             self.manager,  # type: ignore[arg-type]
             self.answerer,  # type: ignore[arg-type]
             SimpleNamespace(),  # type: ignore[arg-type]
-            Desk(None, at_once=1),
+            Desk(None, noun="queue of jobs", away=JobsAway, at_once=1),
+            Desk(None, noun="store of outcomes", away=FeedbackAway, at_once=1),
         )
         self.lane = Lane(self.flask, parts, most_open=10)
         self.later: list[Answer] = []
@@ -248,14 +250,23 @@ def test_that_a_quick_route_now_has_such_a_version_is_seen(bench: Bench) -> None
 
 
 @pytest.mark.parametrize(
-    "target", [b"/train", b"/jobs", b"/jobs/x?y", b"/%6Aobs", b"http://here/predict-custom"]
+    ("target", "crew"),
+    [
+        (b"/train", "job"),
+        (b"/jobs", "job"),
+        (b"/jobs/x?y", "job"),
+        (b"/%6Aobs", "job"),
+        (b"http://here/predict-custom", "job"),
+        (b"/feedback", "feedback"),
+        (b"/%66eedback?x", "feedback"),
+    ],
 )
-def test_what_is_about_jobs_has_threads_that_nothing_else_needs(
-    bench: Bench, target: bytes
+def test_what_waits_for_a_database_has_threads_that_nothing_else_needs(
+    bench: Bench, target: bytes, crew: str
 ) -> None:
     assert bench.ask(target, b"") is None
     bench.until(1)
-    assert bench.answerer.threads[0].startswith("job")
+    assert bench.answerer.threads[0].startswith(crew)
 
 
 def test_an_address_that_is_none_is_still_answered(bench: Bench) -> None:
