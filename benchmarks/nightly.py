@@ -76,6 +76,12 @@ JOBS: tuple[Job, ...] = (
         {"BATON_TEST_OUTAGE_SECONDS": "600"},
     ),
     Job(
+        "stack",
+        "100,000 requests through nginx on the whole stack, all of which ends again and again",
+        "pytest -q --durations=0 tests/stack/test_native_stack.py",
+        {"BATON_TEST_STACK_REQUESTS": "100000"},
+    ),
+    Job(
         "jobs",
         "20 trainings asked for over HTTP, whose workers are killed or stopped at random moments",
         "pytest -q --durations=0 tests/chaos/test_job_kills.py",
