@@ -134,7 +134,7 @@ chart: setup  ## pack the Helm chart with its rules into var/chart/, after Helm'
 	@$(PYTHON) infra/environment.py chart && $(PY) -m pytest tests/stack/chart && var/environments/chart/bin/python infra/chart.py
 
 nightly: setup  ## what takes too long for every change: ARGS="--only million"
-	@for group in airflow ray clients tensorflow; do $(PYTHON) infra/environment.py $$group || exit; done
+	@for group in airflow ray clients tensorflow mlflow; do $(PYTHON) infra/environment.py $$group || exit; done
 	@$(PY) -m benchmarks.nightly $(ARGS)
 
 clean:  ## remove .venv and var/: everything trained, promoted and stored here

@@ -20,8 +20,8 @@ from pathlib import Path
 import pytest
 
 NEEDED = (
-    "dockerd", "docker", "containerd", "runc", "mmdebstrap", "iptables-save", "ip", "openssl", "curl",
-    "git",
+    "dockerd", "docker", "containerd", "runc", "mmdebstrap", "iptables-save", "ip", "openssl",
+    "curl", "git",
 )  # fmt: skip
 # Debian's packages of the above.
 PACKAGES = "docker.io mmdebstrap iptables iproute2 openssl curl git"

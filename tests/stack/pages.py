@@ -5,8 +5,9 @@ A block of commands says behind its language where it is run:
     ```bash native docker
 
 `native` is this machine's processes, `docker` the stack in an engine; both know what came before
-in their lane, as a shell does in which somebody types the page. Other blocks (`text`, `yaml`, `ini`)
-are shown, not run. A command anywhere else on the page is a fault: nothing would run it.
+in their lane, as a shell does in which somebody types the page. Other blocks (`text`, `yaml`,
+`ini`) are shown, not run. A command in a sentence has to stand in a block too, else it is a fault:
+nothing would run it.
 """
 
 from __future__ import annotations
@@ -79,27 +80,38 @@ def blocks(page: str) -> Sequence[Block]:
 
 def faults(page: str) -> Iterator[str]:
     """Commands that no lane runs, and blocks that are none, each with its line."""
+    fenced: set[int] = set()
     everything = blocks(page)
+    run_ones = [line.strip() for b in everything if b.lanes for line in b.text.split("\n")]
     for block in everything:
-        at = f"line {block.line}"
-        if block.language in SHOWN and not block.lanes:
-            continue
-        if block.language != "bash":
-            yield f"{at}: neither bash nor one of {', '.join(sorted(SHOWN))}: {block.language!r}"
-        elif not block.lanes:
-            yield f"{at}: no lane runs this"
-        yield from (f"{at}: no such lane: {lane}" for lane in block.lanes if lane not in LANES)
-        if said := _grammar(block.text):
-            yield f"{at}: {said}"
-    fenced = {n for b in everything for n in range(b.line - 1, b.line + b.text.count("\n") + 2)}
+        fenced.update(range(block.line - 1, block.line + block.text.count("\n") + 2))
+        yield from (f"line {block.line}: {fault}" for fault in _block_faults(block))
     for number, line in enumerate(page.split("\n"), 1):
-        if number in fenced:
-            continue
-        if line.startswith(("    ", "\t")) and _COMMAND.match(line.strip()):
-            yield f"line {number}: a command outside of a block: {line.strip()}"
-        for inline in _INLINE.findall(line):
-            if _COMMAND.match(inline):
-                yield f"line {number}: a command outside of a block: {inline}"
+        if number not in fenced:
+            yield from (
+                f"line {number}: a command outside of a block: {said}"
+                for said in _typed(line)
+                if not any(f"{one} ".startswith(f"{said} ") for one in run_ones)
+            )
+
+
+def _block_faults(block: Block) -> Iterator[str]:
+    if block.language in SHOWN and not block.lanes:
+        return
+    if block.language != "bash":
+        yield f"neither bash nor one of {', '.join(sorted(SHOWN))}: {block.language!r}"
+    elif not block.lanes:
+        yield "no lane runs this"
+    yield from (f"no such lane: {lane}" for lane in block.lanes if lane not in LANES)
+    if said := _grammar(block.text):
+        yield said
+
+
+def _typed(line: str) -> Iterator[str]:
+    """Commands in a line of text: indented ones, and those between backticks."""
+    if line.startswith(("    ", "\t")) and _COMMAND.match(line.strip()):
+        yield line.strip()
+    yield from (inline for inline in _INLINE.findall(line) if _COMMAND.match(inline))
 
 
 def script(page: str, lane: str) -> str:

@@ -58,7 +58,9 @@ def test_the_image_of_serving_is_small_and_has_nothing_that_trains(built: Stack)
     find = "import importlib.util as u, sys; print([n for n in sys.argv[1:] if u.find_spec(n)])"
     run = ["run", "--rm", "baton/serving:test", "python", "-c", find, *absent]
     assert built.engine.docker(*run).strip() == "[]"
-    assert built.engine.docker("run", "--rm", "baton/serving:test", "python", "-c", WELL) == "well\n"
+    assert (
+        built.engine.docker("run", "--rm", "baton/serving:test", "python", "-c", WELL) == "well\n"
+    )
     tools = "command -v gcc cc make g++ || echo none"
     assert (
         built.engine.docker("run", "--rm", "baton/serving:test", "sh", "-c", tools).strip()

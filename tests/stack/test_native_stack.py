@@ -79,8 +79,9 @@ def test_whatever_ends_no_client_notices_and_every_door_leads_to_production(
     assert violations(_without_seq(rows), ids=load.ids, predict=predict) == []
     assert late(rows, seen) == []
     say(
-        f"stack: 0 of {load.count} requests through nginx failed or wrong, over {5 * rounds} changes "
-        f"of Production, while PostgreSQL, S3, MLflow, workers and nodes ended {rounds} times each"
+        f"stack: 0 of {load.count} requests through nginx failed or wrong, over {5 * rounds} "
+        f"changes of Production, while PostgreSQL, S3, MLflow, workers and nodes ended "
+        f"{rounds} times each"
     )
 
 

@@ -1,4 +1,4 @@
-"""The runbook: every command of docs/operations.md is run, in its order, and no alert is without one.
+"""The runbook: every command of docs/operations.md is run, in its order; every alert is in it.
 
 What is marked `native` runs here, on real PostgreSQL, S3 and a node; what is marked `docker` in the
 stack of `make test-compose`. That both notice a wrong command is shown with one.
@@ -67,10 +67,17 @@ def test_every_command_is_in_a_block_that_a_lane_runs() -> None:
     [
         ("```bash\nmake ps\n```", "line 4: no lane runs this"),
         ("```\nmake ps\n```", "line 4: neither bash nor one of ini, text, yaml: ''"),
-        ("```console\n$ make ps\n```", "line 4: neither bash nor one of ini, text, yaml: 'console'"),
+        (
+            "```console\n$ make ps\n```",
+            "line 4: neither bash nor one of ini, text, yaml: 'console'",
+        ),
         ("```bash moon\nmake ps\n```", "line 4: no such lane: moon"),
         ("~~~bash docker\nif make ps\n~~~", "line 4: bash: line"),
         ("Then `make ps` shows it.", "line 3: a command outside of a block: make ps"),
+        (
+            "Or `make it`.\n\n```bash native\nmake it-well\n```",
+            "line 3: a command outside of a block",
+        ),
         ("    docker compose ps", "line 3: a command outside of a block: docker compose ps"),
         ("```text native\nmake ps\n```", "line 4: neither bash"),
     ],
@@ -86,13 +93,19 @@ def test_a_block_that_is_not_closed_is_found() -> None:
 
 
 def test_a_page_is_run_lane_by_lane_in_its_order(tmp_path: Path) -> None:
-    page = "# Page\n\n```bash native docker\nx=1\n```\n\n```bash docker\nx=2\n```\n```bash native\n[ $x = 1 ]\n```\n"
+    both, other = "```bash native docker\nx=1\n```\n\n", "```bash docker\nx=2\n```\n"
+    page = f"# Page\n\n{both}{other}```bash native\n[ $x = 1 ]\n```\n"
     assert _ran(page, tmp_path).is_whole
+    assert not _ran(page.replace("docker\nx=2", "native\nx=2"), tmp_path).is_whole
 
 
 @pytest.mark.parametrize(
     ("command", "said"),
-    [("false", "line 4 ended with 1"), ("f() { false; }; f", "line 4 ended"), ("true | false", "4")],
+    [
+        ("false", "line 4 ended with 1"),
+        ("f() { false; }; f", "line 4 ended"),
+        ("true | false", "4"),
+    ],
 )
 def test_what_fails_ends_it_with_its_line(tmp_path: Path, command: str, said: str) -> None:
     ran = _ran(f"# Page\n\n```bash native\n{command}\necho on\n```\n", tmp_path)
@@ -120,7 +133,7 @@ def test_every_alert_leads_to_its_section_here() -> None:
 
 @dataclass(frozen=True)
 class Machine:
-    """A registry on PostgreSQL and S3 with three versions, the last of which is served by a node."""
+    """A registry on PostgreSQL and S3 with three versions, and a node that serves the last."""
 
     site: Site
     node: Node

@@ -91,9 +91,7 @@ def test_a_key_is_ended_by_its_name_or_by_its_id_if_several_have_that_name(folde
     assert stat.S_IMODE((folder / "api_keys.json").stat().st_mode) == 0o444
 
 
-def test_a_key_that_is_not_there_cannot_be_ended(
-    folder: Path, capsys: pytest.CaptureFixture[str]
-):
+def test_a_key_that_is_not_there_cannot_be_ended(folder: Path, capsys: pytest.CaptureFixture[str]):
     assert main(["--folder", str(folder), "--revoke", "nobody"]) == 2
     assert "unknown key 'nobody'" in capsys.readouterr().err
 

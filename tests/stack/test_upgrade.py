@@ -74,7 +74,9 @@ def test_a_stack_that_serves_nothing_yet_is_not_waited_for():
     assert compose.asked == ALL
 
 
-ROLL = [f"up --detach --force-recreate --no-deps --wait {node}" for node in ("serving-a", "serving-b")]
+ROLL = [
+    f"up --detach --force-recreate --no-deps --wait {node}" for node in ("serving-a", "serving-b")
+]
 
 
 def test_a_roll_is_the_nodes_one_by_one_in_new_containers():
