@@ -50,31 +50,30 @@ class Counts:
         return Share(self.unsure, self.rated)
 
 
+@dataclass(frozen=True)
+class Reference:
+    """How the version before has done; `slow_ms` is None where it answered nothing.
+
+    Of n answered requests, floor(SLOW_SHARE × n) took longer than `slow_ms`, which is the latency
+    of the next one; fewer where several took exactly as long. They are its counts' `slow`.
+    """
+
+    counts: Counts
+    slow_ms: float | None
+
+
 class PredictionCounts(Protocol):
     """Counts by model and ledger key (epoch, seq); Unreachable if the log cannot be read.
 
     `since` is in seconds since 1970: no record of the entry is older, so nobody has to look there.
     """
 
-    def slow_ms(
+    def reference(
         self, model: str, key: tuple[int, int], *, since: float, newest: int
-    ) -> float | None:
-        """The latency that SLOW_SHARE of the `newest` answered requests are above, in ms.
-
-        It is the latency of one of them: with `newest` or fewer there are n, and floor(SLOW_SHARE ×
-        n) are larger (ties aside). None where nothing was answered.
-        """
+    ) -> Reference:
+        """Of the `newest` requests of an entry (of all, if there are fewer)."""
 
     def counts(
-        self,
-        model: str,
-        key: tuple[int, int],
-        *,
-        since: float,
-        slow_ms: float | None,
-        newest: int | None = None,
+        self, model: str, key: tuple[int, int], *, since: float, slow_ms: float | None
     ) -> Counts:
-        """Count the `newest` requests of an entry, or all of them.
-
-        Without `slow_ms` none is slow.
-        """
+        """Of all requests of an entry; without `slow_ms` none is slow."""

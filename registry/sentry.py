@@ -18,8 +18,8 @@ from typing import Final
 from registry.errors import BatonError
 from registry.ledger import Entry, EntryKind, Ledger, Position
 from registry.policy import GatesFile
-from registry.prediction_counts import PredictionCounts
-from registry.watch import Finding, Reference, Watch, find, watch_of
+from registry.prediction_counts import PredictionCounts, Reference
+from registry.watch import Finding, Watch, find, watch_of
 
 _log = logging.getLogger(__name__)
 # What the version before is known by: more would hardly find anything sooner.
@@ -128,24 +128,15 @@ class Sentry:
             self._knock()
 
     def _find(self, post: _Post) -> Finding:
-        watch, reference = post.watch, post.reference or self._reference(post.watch.before)
+        model, head, before = post.watch.head.model, post.watch.head, post.watch.before
+        reference = post.reference or self._counts.reference(
+            model, _key(before), since=_since(before), newest=REFERENCE_REQUESTS
+        )
         if reference.counts.requests:  # else it may be on its way
             post.reference = reference
-        counts = self._counts.counts(
-            watch.head.model,
-            _key(watch.head),
-            since=_since(watch.head),
-            slow_ms=reference.slow_ms,
-        )
-        return find(watch, counts, reference)
-
-    def _reference(self, before: Entry) -> Reference:
-        """How the version before has done, by its newest requests."""
-        model, key, since = before.model, _key(before), _since(before)
-        newest = REFERENCE_REQUESTS
-        slow_ms = self._counts.slow_ms(model, key, since=since, newest=newest)
-        counts = self._counts.counts(model, key, since=since, slow_ms=slow_ms, newest=newest)
-        return Reference(counts, slow_ms)
+        slow_ms = reference.slow_ms
+        counts = self._counts.counts(model, _key(head), since=_since(head), slow_ms=slow_ms)
+        return find(post.watch, counts, reference)
 
     def _tell(self) -> None:
         """Log what keeps the prediction log from being read, once; and that it is over."""

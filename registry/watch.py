@@ -13,7 +13,7 @@ from typing import Final
 
 from registry.ledger import Entry, EntryKind
 from registry.policy import Policy, Rollback, Symptom
-from registry.prediction_counts import UNSURE_BELOW, Counts
+from registry.prediction_counts import UNSURE_BELOW, Counts, Reference
 from registry.sequential import Share, has_grown
 
 # Of promotions of a version that is no worse, so many may be taken back.
@@ -34,14 +34,6 @@ class Watch:
     def versions(self) -> str:
         """As people read it: `iris v3 after v2`."""
         return f"{self.head.model} v{_version(self.head)} after v{_version(self.before)}"
-
-
-@dataclass(frozen=True)
-class Reference:
-    """How the version before has done; `slow_ms` is None where it answered nothing."""
-
-    counts: Counts
-    slow_ms: float | None
 
 
 @dataclass(frozen=True)

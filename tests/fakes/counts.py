@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from registry.errors import Unreachable
-from registry.prediction_counts import SLOW_SHARE, UNSURE_BELOW, Counts
+from registry.prediction_counts import SLOW_SHARE, UNSURE_BELOW, Counts, Reference
 
 
 @dataclass(frozen=True)
@@ -42,35 +42,20 @@ class FakeCounts:
         """So many requests, the bad ones a 500."""
         self.add(model, key, [Answer(500)] * bad + [Answer()] * (of - bad))
 
-    def slow_ms(
+    def reference(
         self, model: str, key: tuple[int, int], *, since: float, newest: int
-    ) -> float | None:
-        """See `PredictionCounts.slow_ms`."""
-        answered = [one for one in self._of(model, key) if one.status < 400][-newest:]
-        latencies = sorted((one.latency_ms for one in answered), reverse=True)
-        return latencies[int(SLOW_SHARE * len(latencies))] if latencies else None
+    ) -> Reference:
+        """See `PredictionCounts.reference`."""
+        asked = self._of(model, key)[-newest:]
+        latencies = sorted((one.latency_ms for one in asked if one.status < 400), reverse=True)
+        slow_ms = latencies[int(SLOW_SHARE * len(latencies))] if latencies else None
+        return Reference(counted(asked, slow_ms), slow_ms)
 
     def counts(
-        self,
-        model: str,
-        key: tuple[int, int],
-        *,
-        since: float,
-        slow_ms: float | None,
-        newest: int | None = None,
+        self, model: str, key: tuple[int, int], *, since: float, slow_ms: float | None
     ) -> Counts:
         """See `PredictionCounts.counts`."""
-        every = self._of(model, key)
-        counted = every[-newest:] if newest else every
-        answered = [one for one in counted if one.status < 400]
-        rated = [one.confidence for one in answered if one.confidence is not None]
-        return Counts(
-            errors=sum(one.status >= 500 for one in counted),
-            answered=len(answered),
-            slow=sum(slow_ms is not None and one.latency_ms > slow_ms for one in answered),
-            rated=len(rated),
-            unsure=sum(confidence < UNSURE_BELOW for confidence in rated),
-        )
+        return counted(self._of(model, key), slow_ms)
 
     def _of(self, model: str, key: tuple[int, int]) -> Sequence[Answer]:
         self.looks += 1
@@ -78,6 +63,19 @@ class FakeCounts:
         if self.away:
             raise self.away
         return self.answers.get((model, key), [])
+
+
+def counted(asked: Sequence[Answer], slow_ms: float | None) -> Counts:
+    """What the log is to say of these."""
+    answered = [one for one in asked if one.status < 400]
+    rated = [one.confidence for one in answered if one.confidence is not None]
+    return Counts(
+        errors=sum(one.status >= 500 for one in asked),
+        answered=len(answered),
+        slow=sum(slow_ms is not None and one.latency_ms > slow_ms for one in answered),
+        rated=len(rated),
+        unsure=sum(confidence < UNSURE_BELOW for confidence in rated),
+    )
 
 
 AWAY = Unreachable("prediction log: it does not answer; check BATON_PREDICTIONS_URL")

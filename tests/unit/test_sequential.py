@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from benchmarks.sequences import Setting, Test, chance_of_an_alarm, ours, peeking, windows
+from benchmarks.watching import measured
 from registry.sequential import ALTERNATIVES, LEAST_BAD, Share, evidence, has_grown
 from registry.watch import FALSE_ALARMS
 
@@ -52,6 +54,12 @@ def test_the_computed_chance_is_that_of_drawn_windows() -> None:
     drawn = windows(setting, number=2_000, seed=5, false_alarms=0.2)
     share = sum(one is not None for one in drawn) / len(drawn)
     assert chance_of_an_alarm(200, 400, 0.05, false_alarms=0.2) == pytest.approx(share, abs=0.02)
+
+
+def test_the_benchmark_draws_what_it_says() -> None:
+    [row] = itertools.islice(measured(20), 1)
+    assert row.name == "A/A windows rolled back, 20,000 known requests"
+    assert row.verdict == "met"
 
 
 def test_against_what_is_known_for_sure_the_stake_is_the_likelihood_ratio() -> None:

@@ -9,8 +9,8 @@ import pytest
 
 from registry.ledger import Entry, EntryKind, Key
 from registry.policy import Policy, Rollback, Symptom
-from registry.prediction_counts import Counts
-from registry.watch import Reference, Watch, find, watch_of
+from registry.prediction_counts import Counts, Reference
+from registry.watch import Watch, find, watch_of
 from tests.fakes import draft
 
 MINUTE = 60_000
