@@ -14,7 +14,9 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from registry.policy import Symptom
 from registry.sequential import LEAST_BAD, LEAST_RATIO, Share, has_grown
+from registry.watch import bounds_of
 
 # Whether a version is worse: new and old share, and how often that may be said falsely.
 Test = Callable[[Share, Share, float], bool]
@@ -43,22 +45,22 @@ def peeking(new: Share, old: Share, false_alarms: float) -> bool:
 class Setting:
     """`known` requests of the version before, then up to `watched` of the new one.
 
-    `before` and `after` are the shares that go wrong, one for each symptom that is watched.
+    `before` and `after` are the shares that go wrong, and `false_alarms` how often that may be
+    found falsely, one each for every symptom that is watched.
     """
 
     known: int
     watched: int
     before: Sequence[float]
     after: Sequence[float]
+    false_alarms: Sequence[float] = tuple(bounds_of(tuple(Symptom)).values())
 
 
-def found_after(
-    setting: Setting, rng: np.random.Generator, *, test: Test, false_alarms: float
-) -> int | None:
+def found_after(setting: Setting, rng: np.random.Generator, *, test: Test) -> int | None:
     """After how many requests one window is ended by any of its symptoms; None: not at all."""
-    each = false_alarms / len(setting.before)
     found = []
-    for before, after in zip(setting.before, setting.after, strict=True):
+    symptoms = zip(setting.before, setting.after, setting.false_alarms, strict=True)
+    for before, after, each in symptoms:
         old = Share(int(rng.binomial(setting.known, before)), setting.known)
         for new in _looks(rng, after, setting.watched):
             if test(new, old, each):
@@ -74,14 +76,10 @@ def _looks(rng: np.random.Generator, share: float, most: int) -> Iterator[Share]
         yield Share(bad, of)
 
 
-def windows(
-    setting: Setting, *, number: int, seed: int, test: Test = ours, false_alarms: float
-) -> list[int | None]:
+def windows(setting: Setting, *, number: int, seed: int, test: Test = ours) -> list[int | None]:
     """`found_after` of so many windows; the seed decides."""
     rng = np.random.default_rng(seed)
-    return [
-        found_after(setting, rng, test=test, false_alarms=false_alarms) for _ in range(number)
-    ]
+    return [found_after(setting, rng, test=test) for _ in range(number)]
 
 
 def chance_of_an_alarm(known: int, watched: int, share: float, *, false_alarms: float) -> float:

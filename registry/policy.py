@@ -151,14 +151,18 @@ def _policy(where: str, table: Mapping[str, Any]) -> Policy:
         rules = tuple(_rule(f"{where}.gates", rule) for rule in rest.pop("gates", ()))
         _check_types(rest, Policy)
         rest |= {key: _READ[key](value) for key, value in rest.items() if key in _READ}
-        policy = Policy(**rest, rules=rules)
-        if policy.retrain is not Retrain.MANUAL and not policy.train:
-            raise ValueError(f"retrain = {policy.retrain.value!r} needs a table train")
-        if policy.every_hours <= 0:
-            raise ValueError(f"every_hours has to be more than 0, got {policy.every_hours:g}")
-        return policy
+        return _consistent(Policy(**rest, rules=rules))
     except (TypeError, ValueError, AttributeError) as error:
         raise SettingsError(f"BATON_GATES: {where}: {error}") from error
+
+
+def _consistent(policy: Policy) -> Policy:
+    """The policy itself; ValueError if its parts do not fit."""
+    if policy.retrain is not Retrain.MANUAL and not policy.train:
+        raise ValueError(f"retrain = {policy.retrain.value!r} needs a table train")
+    if policy.every_hours <= 0:
+        raise ValueError(f"every_hours has to be more than 0, got {policy.every_hours:g}")
+    return policy
 
 
 def _trainable(table: Mapping[str, Any]) -> Mapping[str, Any]:

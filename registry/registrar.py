@@ -3,8 +3,8 @@
 While it holds the lease it (a) projects pending entries, and then (b) adopts what was changed by
 hand: a version somebody moved to Production, or pointed the alias `production` at, is judged and
 becomes an entry, or is put back with the reason on the version. It sees a change as a difference
-between MLflow and the last snapshot, never by a clock. Before both it (c) goes back from a head that
-every node refuses, and from one that a sentry found to be worse than the version before.
+between MLflow and the last snapshot, never by a clock. Before both it (c) goes back from a head
+that every node refuses, and from one that a sentry found to be worse than the version before.
 """
 
 from __future__ import annotations
@@ -177,7 +177,7 @@ class Registrar:
             self._announce()
 
     def _mark(self, model: str, route: Route, name: str, reason: str) -> None:
-        """Say on a version what is wrong with it; before it is left, so that no crash forgets it."""
+        """Say on a version what is wrong with it; before it is left: no crash forgets it."""
         with suppress(UnknownName):  # it may have been deleted since
             version = self._ports.client.version(model, route.version)
             tag = reason[:MAX_TAG]

@@ -2,8 +2,8 @@
 
 What went wrong with a new version (`Share`: so many of so many) is held against what went wrong
 with the one before. `evidence` is the logarithm of a betting process: the stake, 1 at the start,
-grows when the new version's requests look like one of several larger shares, and shrinks when they
-look like the old share. Whoever's share has not grown sees a stake of 1/α, at whatever moment, with
+grows when the new version's requests look like one of several other shares, and shrinks when they
+look like the old one. Whoever's share has not grown sees a stake of 1/α, at whatever moment, with
 a probability of at most α (Ville's inequality); so it does not matter when, and how often, it is
 looked at, and nothing needs to be remembered between two looks.
 
@@ -12,8 +12,8 @@ distribution of Beta(k + 1, n − k): exact where k is what lies above an order 
 for latency; for counts it is the upper one of the two that Clopper and Pearson's bounds come from,
 and that the bound holds is computed for many shares, not proven: docs/adr/0030.
 
-Sources: Ville, Étude critique de la notion de collectif (1939); Robbins, Statistical methods related
-to the law of the iterated logarithm (1970); Ramdas, Grünwald, Vovk, Shafer, Game-theoretic
+Sources: Ville, Étude critique de la notion de collectif (1939); Robbins, Statistical methods
+related to the law of the iterated logarithm (1970); Ramdas, Grünwald, Vovk, Shafer, Game-theoretic
 statistics and safe anytime-valid inference (2023).
 """
 
@@ -23,9 +23,11 @@ import math
 from dataclasses import dataclass
 from typing import Final
 
-# What is bet on: odds that many times the old ones, and the part of the stake. Twice is the least
-# that somebody would want to leave in a hurry; larger ones show themselves at any price.
-ALTERNATIVES: Final = ((1.5, 0.15), (2.0, 0.45), (3.0, 0.25), (8.0, 0.1), (50.0, 0.05))
+# What is bet on: odds that many times the old ones, and the part of the stake. About twice is the
+# least that somebody would want to leave in a hurry. The rest is on any share at all, evenly: where
+# everything fails it wins, however late it is looked at.
+ALTERNATIVES: Final = ((1.75, 0.25), (2.3, 0.55), (4.0, 0.15))
+ANYTHING: Final = 0.05
 # A client's retries are one mistake and several requests.
 LEAST_BAD: Final = 5
 # Of a million requests a thousandth more is certain, and no reason to go back.
@@ -54,10 +56,10 @@ class Share:
 
 
 def evidence(new: Share, old: Share) -> float:
-    """Natural logarithm of the stake against "new is no larger than old"; 0 where nothing is known.
+    """Natural logarithm of the stake against "new is as old"; 0 where nothing is known.
 
-    A part of the stake bets on each of ALTERNATIVES; the log of their sum is taken, over what
-    Beta(k + 1, n − k) foretells.
+    A part of the stake bets on each of ALTERNATIVES, and one on ANYTHING; their sum is held against
+    what Beta(k + 1, n − k) foretells.
     """
     a, b = old.bad + 1, old.of - old.bad
     if not new.of or b <= 0:
@@ -68,6 +70,7 @@ def evidence(new: Share, old: Share) -> float:
         math.log(part) + new.bad * math.log(times * odds) - new.of * math.log1p(times * odds)
         for times, part in ALTERNATIVES
     ]
+    bets.append(math.log(ANYTHING) + _log_beta(new.bad + 1, good + 1))
     most = max(bets)
     bet = most + math.log(sum(math.exp(one - most) for one in bets))
     return bet - (_log_beta(a + new.bad, b + good) - _log_beta(a, b))
@@ -77,6 +80,7 @@ def has_grown(new: Share, old: Share, *, false_alarms: float) -> bool:
     """Whether the share of bad requests is larger than it was, and worth going back for.
 
     `false_alarms` is how often it may say so, at any of all looks, of a share that has not grown.
+    A share that shrank is evidence too, of another sort: only a larger one counts.
     """
     if new.bad < LEAST_BAD or new.value < LEAST_RATIO * old.value:
         return False

@@ -2,12 +2,13 @@
 
 The version before is the measure: a share of errors, of slow or of unsure answers that has grown is
 found by `sequential.has_grown`, whose false alarms are bounded however often one looks. What is
-asked in a look shares the whole bound of FALSE_ALARMS. Called by the sentry, beside the registrar.
+watched shares the bound of FALSE_ALARMS; errors have two parts. Called by the sentry, beside the
+registrar.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -16,8 +17,10 @@ from registry.policy import Policy, Rollback, Symptom
 from registry.prediction_counts import UNSURE_BELOW, Counts, Reference
 from registry.sequential import Share, has_grown
 
-# Of promotions of a version that is no worse, so many may be taken back.
-FALSE_ALARMS: Final = 0.01
+# Of promotions of a version that is no worse, at most so many are taken back. Half of what is
+# promised: of a thousand windows, ten may come together by chance.
+FALSE_ALARMS: Final = 0.005
+PARTS: Final = {Symptom.ERRORS: 2, Symptom.LATENCY: 1, Symptom.CONFIDENCE: 1}
 _MINUTE_MS: Final = 60_000
 
 
@@ -75,14 +78,20 @@ def watch_of(history: Sequence[Entry], policy: Policy, *, now_ms: int) -> Watch 
 
 def find(watch: Watch, counts: Counts, reference: Reference) -> Finding:
     """Hold a version's counts against those of the one before."""
-    asked = watch.policy.watch
+    bounds = bounds_of(watch.policy.watch)
     reasons = [
         _told(symptom, new, old, reference)
         for symptom, (new, old) in _pairs(counts, reference).items()
-        if symptom in asked and has_grown(new, old, false_alarms=FALSE_ALARMS / len(asked))
+        if symptom in bounds and has_grown(new, old, false_alarms=bounds[symptom])
     ]
     told = f"{watch.versions}: {'; '.join(reasons)}" if reasons else ""
     return Finding(watch, counts, reference, told)
+
+
+def bounds_of(asked: Collection[Symptom]) -> Mapping[Symptom, float]:
+    """How often each of what is watched may be found falsely; together FALSE_ALARMS."""
+    parts = {symptom: PARTS[symptom] for symptom in asked}
+    return {symptom: FALSE_ALARMS * part / sum(parts.values()) for symptom, part in parts.items()}
 
 
 def _pairs(counts: Counts, reference: Reference) -> Mapping[Symptom, tuple[Share, Share]]:

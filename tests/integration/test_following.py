@@ -1,4 +1,4 @@
-"""What follows, with the real queue, ledger and MLflow: drift, a training, its version in Production."""
+"""What follows, by the real queue, ledger and MLflow: drift, a job, its version in Production."""
 
 from __future__ import annotations
 

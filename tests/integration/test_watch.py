@@ -1,4 +1,4 @@
-"""A registrar at work over MLflow's own registry and a ledger in sqlite: it goes back from what is worse."""
+"""A registrar at work, over MLflow's own registry and a real ledger: it leaves what is worse."""
 
 from __future__ import annotations
 
@@ -55,9 +55,7 @@ class Registry:
 
     def _run(self) -> None:
         lease = Lease(self.ledger)
-        sentry = Sentry(
-            self.counts, ledger=self.ledger, gates=self.ports.gates, knock=self.knock
-        )
+        sentry = Sentry(self.counts, ledger=self.ledger, gates=self.ports.gates, knock=self.knock)
         registrar = Registrar(fenced(self.ports, lease), announce=lambda: None, sentry=sentry)
         registrar.run(lease, self.bell, self.stop, poll_seconds=POLL_SECONDS)
 

@@ -180,7 +180,9 @@ class Followed:
 
     def step(self, *verdicts: Verdict) -> None:
         actor = Following(
-            self.world.ports, self.queue, announce=lambda entry: self.announced.append(entry.key.seq)
+            self.world.ports,
+            self.queue,
+            announce=lambda entry: self.announced.append(entry.key.seq),
         )
         actor.step(verdicts)
 

@@ -10,7 +10,7 @@ import pytest
 from registry.ledger import Entry, EntryKind, Key
 from registry.policy import Policy, Rollback, Symptom
 from registry.prediction_counts import Counts, Reference
-from registry.watch import Watch, find, watch_of
+from registry.watch import FALSE_ALARMS, Watch, bounds_of, find, watch_of
 from tests.fakes import draft
 
 MINUTE = 60_000
@@ -130,11 +130,18 @@ def test_confidence_is_no_symptom_where_the_version_before_had_none() -> None:
     assert find(watched(), new, old).reason == ""
 
 
-def test_of_three_symptoms_each_has_a_third_of_the_bound() -> None:
+def test_all_that_is_watched_shares_one_bound() -> None:
+    for asked in (tuple(Symptom), (Symptom.ERRORS, Symptom.LATENCY), (Symptom.CONFIDENCE,)):
+        assert sum(bounds_of(asked).values()) == pytest.approx(FALSE_ALARMS)
+
+
+def test_who_watches_less_finds_it_sooner() -> None:
     old = Reference(Counts(errors=1_000, answered=19_000), None)
     enough = next(
         bad
         for bad in range(300)
-        if find(watched(watch=(Symptom.ERRORS,)), Counts(errors=bad, answered=300 - bad), old).reason
+        if find(
+            watched(watch=(Symptom.ERRORS,)), Counts(errors=bad, answered=300 - bad), old
+        ).reason
     )
     assert not find(watched(), Counts(errors=enough, answered=300 - enough), old).reason

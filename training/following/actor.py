@@ -43,9 +43,7 @@ def owner(model: str) -> str:
 class Following:
     """See the module. `announce` is called for each entry that is new."""
 
-    def __init__(
-        self, ports: Ports, queue: JobQueue, *, announce: Callable[[Entry], None]
-    ) -> None:
+    def __init__(self, ports: Ports, queue: JobQueue, *, announce: Callable[[Entry], None]) -> None:
         """Nothing happens before `step`."""
         self._ports, self._queue, self._announce = ports, queue, announce
 
@@ -112,9 +110,7 @@ class Following:
         version = self._ports.client.version(action.model, action.version)
         barred = left_by_the_watch(self._ports.ledger.history(action.model))
         try:
-            done = promote(
-                self._ports, version, actor=ACTOR, door=Door.FOLLOWING, barred=barred
-            )
+            done = promote(self._ports, version, actor=ACTOR, door=Door.FOLLOWING, barred=barred)
         except Refused as error:
             if not isinstance(error, GatesRefused):  # which stands on the version already
                 self._ports.client.tag(version, {REJECTED_TAG: str(error)[:MAX_TAG]})
