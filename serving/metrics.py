@@ -91,6 +91,12 @@ LEDGER_SEQ = Gauge(
     ("model",),
     multiprocess_mode="mostrecent",
 )
+ROLLED_BACK = Gauge(
+    "baton_rolled_back",
+    "1 while what should answer is what the registrar went back to by itself.",
+    ("model",),
+    multiprocess_mode="mostrecent",
+)
 DEGRADED = Gauge(
     "baton_degraded",
     "1 while this node does not serve what the ledger names.",
