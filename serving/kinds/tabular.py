@@ -83,8 +83,9 @@ class Tabular:
         return self._encode(self._engine.run(feed), rows)
 
     def tensors(self, answer: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The graph's outputs by their names."""
-        return {self._engine.outputs[0]: answer["predictions"], **answer.get("outputs", {})}
+        """The graph's outputs by their names; the first may have none."""
+        first = self._engine.outputs[0] if self._engine.outputs else "predictions"
+        return {first: answer["predictions"], **answer.get("outputs", {})}
 
     def repeat(self, body: Mapping[str, Any]) -> None:
         """Ask every row twice in one request: one alone hides a graph that always answers one."""

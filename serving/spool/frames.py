@@ -60,8 +60,8 @@ def _end(data: bytes, at: int) -> int | None:
 
 
 def _is_sound(data: bytes, at: int, end: int) -> bool:
-    _, checksum = _HEAD.unpack_from(data, at)
-    return bool(crc32(memoryview(data)[at + _HEAD.size : end]) == checksum)
+    checksum = int.from_bytes(data[at + 4 : at + 8], "big")
+    return crc32(memoryview(data)[at + _HEAD.size : end]) == checksum
 
 
 def _next(data: bytes, since: int) -> int | None:
