@@ -1,4 +1,4 @@
-"""Log and outcomes of one database, sqlite or PostgreSQL: what was predicted, and what came true."""
+"""Log and outcomes of one database, sqlite or PostgreSQL: what was predicted and came true."""
 
 from __future__ import annotations
 
