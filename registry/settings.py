@@ -141,6 +141,10 @@ class Settings:
         "The Ray cluster of `--engine ray`, as 10.0.0.5:6379; `local` starts one on this machine "
         "while a command runs.",
     )
+    rules: str = setting("", "path", "A file that changes thresholds of the monitor's rules.")
+    window_seconds: float = setting(300.0, "seconds", "How long a window of the monitor is.")
+    monitor_bind: str = setting("127.0.0.1:9108", "host:port", "Where the monitor's metrics are.")
+    mlflow_log: str = setting("on", "on, off", "Whether windows and alerts are runs in MLflow.")
     log_level: str = setting("INFO", "level", "DEBUG, INFO, WARNING or ERROR.")
     tracking_uri: str = setting(
         "",
@@ -188,16 +192,10 @@ class Settings:
         secret=True,
     )
     experiment_name: str = setting(
-        "",
-        "name",
-        "Experiment of every workload, instead of its own.",
-        env="MLFLOW_EXPERIMENT_NAME",
+        "", "name", "Experiment of every workload, not its own.", env="MLFLOW_EXPERIMENT_NAME"
     )
     model_name: str = setting(
-        "",
-        "name",
-        "Registered model of every workload, instead of its own.",
-        env="MLFLOW_MODEL_NAME",
+        "", "name", "Registered model of every workload, not its own.", env="MLFLOW_MODEL_NAME"
     )
 
     @classmethod
@@ -220,8 +218,9 @@ class Settings:
             raise SettingsError(
                 f"BATON_UNKNOWN_COLUMNS: expected refuse or ignore, got {self.unknown_columns!r}"
             )
-        if self.lane not in ("on", "off"):
-            raise SettingsError(f"BATON_LANE: expected on or off, got {self.lane!r}")
+        for name, value in (("BATON_LANE", self.lane), ("BATON_MLFLOW_LOG", self.mlflow_log)):
+            if value not in ("on", "off"):
+                raise SettingsError(f"{name}: expected on or off, got {value!r}")
         home = self.home.expanduser().resolve()
         tracking = database_urls.store(self.tracking_uri or f"sqlite:///{home / 'mlflow.db'}")
         registry = database_urls.store(self.registry_uri or tracking)

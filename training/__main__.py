@@ -9,6 +9,7 @@ import warnings
 import click
 
 from training.commands.fleet import fleet_command
+from training.commands.monitor import monitor_command, report_command
 from training.commands.package import package_command
 from training.commands.reproduce import reproduce_command
 from training.commands.run import run_command
@@ -55,6 +56,8 @@ def main() -> None:
       python -m training list
       python -m training package churn 7          somebody's scikit-learn or Keras model, as ONNX
       python -m training worker                   do the jobs that were asked for over HTTP
+      python -m training monitor                  windows, drift and alerts of what is predicted
+      python -m training report iris --days 7
     """
     quieten()
 
@@ -71,6 +74,8 @@ main.add_command(score_command)
 main.add_command(list_command)
 main.add_command(package_command)
 main.add_command(worker_command)
+main.add_command(monitor_command)
+main.add_command(report_command)
 main.add_command(job_command)
 main.add_command(end_run_command)
 
