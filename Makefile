@@ -4,7 +4,7 @@ PY = .venv/bin/python
 COMPOSE ?= docker compose
 STACK = $(COMPOSE) -f docker-compose.prod.yml $(if $(MINIO),-f docker-compose.minio.yml)
 .DEFAULT_GOAL = help
-.PHONY: help setup clients peers lock demo train promote rollback retire status history verify backup restore-backup serve worker mlflow dashboards test test-stack test-s3 test-compose secrets up down logs ps smoke upgrade lint format bench bench-front bench-overload bench-swap bench-training bench-fleet bench-polling bench-log chart nightly clean roll bench-watching
+.PHONY: help setup clients peers lock demo train promote rollback retire status history verify backup restore-backup serve worker mlflow dashboards test test-stack test-s3 test-compose secrets up down logs ps smoke upgrade lint format bench bench-front bench-overload bench-swap bench-training bench-fleet bench-polling bench-log chart nightly clean roll bench-watching monitor report
 
 help:  ## list these verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -56,6 +56,12 @@ serve: setup  ## serve the Production versions, and follow them
 
 worker: setup  ## do the jobs that were asked for over HTTP, until Ctrl-C
 	@exec $(PY) -m training worker
+
+monitor: setup  ## watch what is predicted: windows in MLflow, drift, metrics, until Ctrl-C
+	@exec $(PY) -m training monitor
+
+report: setup  ## a model's last days as HTML and PNG, in MLflow: MODEL= DAYS=7
+	@$(PY) -m training report $(MODEL) --days $(or $(DAYS),7)
 
 mlflow: setup  ## MLflow's own UI on the same registry: PORT=5000
 	@exec $(PY) -m registry mlflow --port $(or $(PORT),5000)

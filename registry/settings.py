@@ -29,6 +29,7 @@ _CHOICES = {
     "unknown_columns": ("refuse", "ignore"),
     "lane": ("on", "off"),
     "spool_full": ("refuse", "drop"),
+    "mlflow_log": ("on", "off"),
 }
 
 
@@ -169,6 +170,10 @@ class Settings(Places):
         "The Ray cluster of `--engine ray`, as 10.0.0.5:6379; `local` starts one on this machine "
         "while a command runs.",
     )
+    rules: str = setting("", "path", "A file that changes thresholds of the monitor's rules.")
+    window_seconds: float = setting(300.0, "seconds", "How long a window of the monitor is.")
+    monitor_bind: str = setting("127.0.0.1:9108", "host:port", "Where the monitor's metrics are.")
+    mlflow_log: str = setting("on", "on, off", "Whether windows and alerts are runs in MLflow.")
     log_level: str = setting("INFO", "level", "DEBUG, INFO, WARNING or ERROR.")
     tracking_uri: str = setting(
         "",
@@ -212,16 +217,10 @@ class Settings(Places):
         secret=True,
     )
     experiment_name: str = setting(
-        "",
-        "name",
-        "Experiment of every workload, instead of its own.",
-        env="MLFLOW_EXPERIMENT_NAME",
+        "", "name", "Experiment of every workload, not its own.", env="MLFLOW_EXPERIMENT_NAME"
     )
     model_name: str = setting(
-        "",
-        "name",
-        "Registered model of every workload, instead of its own.",
-        env="MLFLOW_MODEL_NAME",
+        "", "name", "Registered model of every workload, not its own.", env="MLFLOW_MODEL_NAME"
     )
 
     @classmethod

@@ -14,6 +14,7 @@ from registry.settings import PACKAGED_GATES, PACKAGED_MONITORING, Settings
 from registry.state import State
 from registry.variables import variable
 from serving import metrics
+from training.monitoring.page import Page
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -80,6 +81,7 @@ def test_every_metric_stands_in_the_metrics_page_and_no_other():
     }
     assert described, "no metric was found: this test would prove nothing"
     suffix = {"counter": "_total"}
+    described |= {m.name: m for m in Page().registry.collect()}
     names = {name + suffix.get(m.type, "") for name, m in described.items()}
     assert _rows(_page("docs/metrics.md"), "baton_[a-z_]+") == names
 
