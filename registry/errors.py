@@ -35,6 +35,7 @@
     │   ├── RunnerAway            … or the process that runs it is away, or too slow
     │   ├── JobsAway              … or the queue of jobs cannot be reached
     │   └── FeedbackAway          … or where feedback is kept
+    ├── NotLogged             a prediction cannot be written down: the log or its disk is full
     ├── Overloaded            more requests wait than will be answered in time
     ├── ModelFailed           a model raised an error of its own
     ├── NotFinite             a model answered NaN or Infinity
@@ -214,6 +215,10 @@ class JobsAway(NotReady):
 
 class FeedbackAway(NotReady):
     """Where feedback is kept cannot be reached; try again shortly."""
+
+
+class NotLogged(BatonError):
+    """A prediction cannot be written down, so it is not answered; try again shortly."""
 
 
 class Overloaded(BatonError):

@@ -56,4 +56,5 @@ def _told(kept: Kept, url: str, migrated: Migrated) -> str:
         return f"{where}: {what}"
     if migrated.roles:
         return f"{where}: {what}; granted to {', '.join(migrated.roles)}"
-    return f"{where}: {what}; nothing granted: there are not all of {', '.join(roles(kept.schema.part))}"
+    wanted = ", ".join(roles(kept.schema.part))
+    return f"{where}: {what}; nothing granted: there are not all of {wanted}"

@@ -12,12 +12,13 @@ from typing import Final, Protocol
 
 import sqlalchemy as sa
 from sqlalchemy import exc
-from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects import registry
 
 from registry import predictions_tables as tables
 from registry.predictions_rows import Row, copy_lines
 
 _TABLE = tables.predictions
+_DIALECT: sa.Dialect = registry.load("postgresql")()
 _NAMES = ", ".join(f'"{column.name}"' for column in _TABLE.c)
 _VALUES = ", ".join("?" for _ in _TABLE.c)
 _INSERT = (
@@ -25,7 +26,7 @@ _INSERT = (
     "ON CONFLICT DO NOTHING"
 )
 _STAGE = "CREATE TEMPORARY TABLE IF NOT EXISTS baton_staging ({}) ON COMMIT DELETE ROWS".format(
-    ", ".join(f'"{one.name}" {one.type.compile(postgresql.dialect())}' for one in _TABLE.c)
+    ", ".join(f'"{one.name}" {one.type.compile(_DIALECT)}' for one in _TABLE.c)
 )
 _COPY = f"COPY pg_temp.baton_staging ({_NAMES}) FROM STDIN"
 # Without a conflict target: naming one asks for the right to read.
@@ -91,6 +92,7 @@ class Copying:
     """Into a temporary table first, since COPY itself knows no conflicts."""
 
     def __init__(self, engine: sa.Engine) -> None:
+        """Partitions are made over connections of `engine`, beside the transactions of others."""
         self._engine = engine.execution_options(isolation_level="AUTOCOMMIT")
         self._known: set[str] = set()
 

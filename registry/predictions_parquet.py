@@ -64,9 +64,7 @@ def place(settings: Settings) -> Store:
     variable = "BATON_PREDICTIONS_PARQUET"
     if not settings.predictions_parquet:
         raise SettingsError(f"{variable}: is not set; expected s3://bucket/path or a directory")
-    return open_store(
-        settings.predictions_parquet, what=variable, endpoint=settings.s3_endpoint
-    )
+    return open_store(settings.predictions_parquet, what=variable, endpoint=settings.s3_endpoint)
 
 
 def export(log: Executions, store: Store, *, since: float, now: float) -> Exported:

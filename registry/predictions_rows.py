@@ -9,7 +9,7 @@ import json
 import math
 import operator
 from collections.abc import Iterable, Mapping
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import orjson
 import sqlalchemy as sa
@@ -20,7 +20,8 @@ Row = tuple[Any, ...]
 _NUL, _INSTEAD = "\x00", "\N{REPLACEMENT CHARACTER}"
 _LONGEST_REFUSED: Final = 1024 * 1024
 _ESCAPES: Final = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
-NOT_A_ROW: Final = (TypeError, ValueError, OverflowError, AttributeError)  # what `to_row` raises
+# What `to_row` raises; the last one is of a time that is no day.
+NOT_A_ROW: Final = (TypeError, ValueError, OverflowError, AttributeError, OSError)
 
 
 def to_row(record: Prediction) -> Row:
@@ -58,7 +59,7 @@ def to_row(record: Prediction) -> Row:
 
 def to_record(row: sa.Row[Any]) -> Prediction:
     """The reverse."""
-    return Prediction.of(row._mapping)  # noqa: SLF001 - SQLAlchemy's public name for it
+    return Prediction.of(cast("Mapping[str, Any]", row._mapping))  # noqa: SLF001 - its public name
 
 
 def to_refused(record: Prediction, reason: str, at_ms: int) -> dict[str, Any]:

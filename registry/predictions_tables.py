@@ -8,7 +8,7 @@ see docs/adr/0027.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import JSONB
@@ -56,7 +56,9 @@ predictions = sa.Table(
     postgresql_partition_by="RANGE (day)",
 )
 _c = predictions.c
-no_attempt = sa.literal_column("''")  # a literal: partial indexes are not found by a parameter
+no_attempt: sa.ColumnElement[str] = sa.literal_column(
+    "''"
+)  # a literal: partial indexes are not found by a parameter
 is_attempt = _c.attempt_of != no_attempt
 # Who pages through a model's records, and who looks for the attempts of one prediction.
 sa.Index("baton_predictions_of_model", _c.model, _c.time, _c.prediction_id)
@@ -133,6 +135,5 @@ BEGIN
 END $$
 """
 for _statement in (_DAY, _DROP, _PATHS):
-    sa.event.listen(
-        metadata, "after_create", sa.DDL(_statement).execute_if(dialect="postgresql")
-    )
+    _ddl: Any = sa.DDL
+    sa.event.listen(metadata, "after_create", _ddl(_statement).execute_if(dialect="postgresql"))

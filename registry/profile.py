@@ -56,32 +56,55 @@ class LabelProfile:
 
 @dataclass(frozen=True)
 class ReferenceProfile:
-    """Columns by name, and the number of rows they were taken from."""
+    """Columns by name, and the number of rows they were taken from.
+
+    `predicted` are the model's own answers to its hold-out of `predicted_rows`; the truth would be
+    no measure of them, since a model may well answer the rare less often than it is.
+    """
 
     rows: int
     numbers: Mapping[str, NumberProfile]
     labels: Mapping[str, LabelProfile]
+    predicted: NumberProfile | LabelProfile | None = None
+    predicted_rows: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """As written to `profile.json`."""
         return {
             "rows": self.rows,
-            "numbers": {
-                name: {"edges": list(p.edges), "shares": list(p.shares)}
-                for name, p in self.numbers.items()
-            },
-            "labels": {name: dict(p.shares) for name, p in self.labels.items()},
+            "numbers": {name: _told(p) for name, p in self.numbers.items()},
+            "labels": {name: _told(p)["shares"] for name, p in self.labels.items()},
+            **({"predicted": _told(self.predicted)} if self.predicted else {}),
+            "predicted_rows": self.predicted_rows,
         }
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """The reverse of `to_json`."""
-        numbers = {
-            name: NumberProfile(tuple(raw["edges"]), tuple(raw["shares"]))
-            for name, raw in data["numbers"].items()
-        }
+        numbers = {name: _number(raw) for name, raw in data["numbers"].items()}
         labels = {name: LabelProfile(dict(raw)) for name, raw in data["labels"].items()}
-        return cls(int(data["rows"]), numbers, labels)
+        return cls(
+            int(data["rows"]),
+            numbers,
+            labels,
+            _predicted(data["predicted"]) if "predicted" in data else None,
+            int(data.get("predicted_rows", 0)),
+        )
+
+
+def _told(profile: NumberProfile | LabelProfile) -> dict[str, Any]:
+    """One column as plain JSON values."""
+    if isinstance(profile, LabelProfile):
+        return {"shares": dict(profile.shares)}
+    return {"edges": list(profile.edges), "shares": list(profile.shares)}
+
+
+def _number(raw: Mapping[str, Any]) -> NumberProfile:
+    return NumberProfile(tuple(raw["edges"]), tuple(raw["shares"]))
+
+
+def _predicted(raw: Mapping[str, Any]) -> NumberProfile | LabelProfile:
+    return _number(raw) if "edges" in raw else LabelProfile(dict(raw["shares"]))
 
 
 def population_stability(reference: Sequence[float], observed: Sequence[float]) -> float:

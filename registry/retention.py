@@ -126,10 +126,10 @@ class _Forgetting:
             return bool(gone)
 
 
-_PARTITIONS = f"""
+_PARTITIONS = """
 SELECT child.relname FROM pg_inherits
 JOIN pg_class AS child ON child.oid = inhrelid
-WHERE inhparent = to_regclass('{_predictions.name}') ORDER BY 1
+WHERE inhparent = to_regclass('baton_predictions') ORDER BY 1
 """
 
 

@@ -63,7 +63,7 @@ class SqlPredictions:
         """See `PredictionSink.position`."""
         columns = sa.select(_positions.c.segment, _positions.c.read_to)
         found = self._read(columns.where(_is_of(spool, lane)))
-        return Position(*found[0]) if found else Position(0, 0)
+        return Position(found[0].segment, found[0].read_to) if found else Position(0, 0)
 
     def append(self, spool: str, lane: str, records: Sequence[Prediction], upto: Position) -> int:
         """See `PredictionSink.append`; a batch that ends at or before the position is nothing new.
@@ -151,9 +151,7 @@ class SqlPredictions:
                 new = self._insert(connection, shipped, aside)
                 self._put_aside(connection, aside)
                 moved = {"segment": upto.segment, "read_to": upto.offset, "at_ms": self._now_ms()}
-                connection.execute(
-                    sa.update(_positions).where(_is_of(spool, lane)).values(moved)
-                )
+                connection.execute(sa.update(_positions).where(_is_of(spool, lane)).values(moved))
         self.refused += len(aside)
         return new
 

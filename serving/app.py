@@ -32,6 +32,7 @@ from serving.engines.runner import RunnerEngine, socket_of
 from serving.keys import KeyFile
 from serving.kinds import Limits
 from serving.leisure import at_leisure
+from serving.logbook import Logbook
 from serving.manager import Manager
 from serving.page import Page
 from serving.residents import Residents
@@ -159,6 +160,7 @@ def create_app(
         access,
         default_model=settings.default_model,
         max_body_bytes=settings.max_body_bytes,
+        logbook=Logbook.of(settings),
     )
     # Where gunicorn's threads answer predictions too, jobs have half of them at most, feedback a
     # quarter.

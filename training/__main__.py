@@ -11,6 +11,7 @@ import click
 from training.commands.accuracy import accuracy_command
 from training.commands.actuals import actuals_command
 from training.commands.fleet import fleet_command
+from training.commands.monitor import monitor_command, report_command
 from training.commands.package import package_command
 from training.commands.reproduce import reproduce_command
 from training.commands.run import run_command
@@ -59,6 +60,8 @@ def main() -> None:
       python -m training worker                   do the jobs that were asked for over HTTP
       python -m training actuals                  what came true of forecasts
       python -m training accuracy iris --days 7   how right were the answers?
+      python -m training monitor                  windows, drift and alerts of what is predicted
+      python -m training report iris --days 7
     """
     quieten()
 
@@ -75,6 +78,8 @@ main.add_command(score_command)
 main.add_command(list_command)
 main.add_command(package_command)
 main.add_command(worker_command)
+main.add_command(monitor_command)
+main.add_command(report_command)
 main.add_command(job_command)
 main.add_command(end_run_command)
 main.add_command(actuals_command)

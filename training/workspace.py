@@ -4,6 +4,7 @@
     data.parquet    the data as read       dataset.json   its name, source, credit, origin
     train.parquet   holdout.parquet        the two parts of the data
     model/          the fitted model       evaluation.json
+    predicted.json  its answers to the hold-out
     artifacts/      what the run shows     bundle/        the version as it will be registered
     pictures/       drawn by a source that draws
 

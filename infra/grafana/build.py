@@ -1,5 +1,5 @@
 """Writes the dashboards as Grafana reads them: `make dashboards`. What they show is in panels.py,
-service.py, models.py and stack.py.
+service.py, models.py, data.py and stack.py.
 
 python infra/grafana/build.py [FOLDER]     (infra/grafana/dashboards)
 """
@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from data import DATA
 from grafana_foundation_sdk.builders import common as parts
 from grafana_foundation_sdk.builders import dashboard as grafana
 from grafana_foundation_sdk.builders import prometheus, stat, table, timeseries
@@ -35,7 +36,7 @@ from panels import Dashboard, Kind, Panel, Query, Variable
 from service import SERVICE
 from stack import PLATFORM
 
-DASHBOARDS = (SERVICE, MODELS, MODEL, PLATFORM)
+DASHBOARDS = (SERVICE, MODELS, MODEL, DATA, PLATFORM)
 _FOLDER = Path(__file__).with_name("dashboards")
 _SOURCE = DataSourceRef(type_val="prometheus", uid="$datasource")
 _TAG = "baton"

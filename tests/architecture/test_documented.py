@@ -10,10 +10,11 @@ from prometheus_client import REGISTRY
 
 from registry.gates import GATES
 from registry.policy import MetricRule, Policy
-from registry.settings import PACKAGED_GATES, Settings
+from registry.settings import PACKAGED_GATES, PACKAGED_MONITORING, Settings
 from registry.state import State
 from registry.variables import variable
 from serving import metrics
+from training.monitoring.page import Page
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -32,8 +33,8 @@ def setting_row(field: dataclasses.Field) -> str:
     default = field.default
     if isinstance(default, tuple):
         default = ",".join(default)
-    if default == PACKAGED_GATES:
-        default = "registry/gates.toml"
+    if default in (PACKAGED_GATES, PACKAGED_MONITORING):
+        default = f"registry/{default.name}"
     shown = f"`{default}`" if str(default) else "–"
     secret = " Also as `…_FILE`." if field.metadata["secret"] else ""
     cells = (f"`{variable(field)}`", shown, field.metadata["unit"], field.metadata["help"] + secret)
@@ -80,6 +81,7 @@ def test_every_metric_stands_in_the_metrics_page_and_no_other():
     }
     assert described, "no metric was found: this test would prove nothing"
     suffix = {"counter": "_total"}
+    described |= {m.name: m for m in Page().registry.collect()}
     names = {name + suffix.get(m.type, "") for name, m in described.items()}
     assert _rows(_page("docs/metrics.md"), "baton_[a-z_]+") == names
 

@@ -1,4 +1,4 @@
-"""Predictions as Parquet, in a directory and in S3: each record in one file, whoever writes again."""
+"""Predictions as Parquet, in a directory and in S3: each record is in one file."""
 
 from __future__ import annotations
 
@@ -23,9 +23,7 @@ SINCE, NOW = NOON - HOUR_SECONDS, NOON + 3 * HOUR_SECONDS + 60
 
 
 @pytest.fixture(params=["directory", "s3"])
-def store(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Store:
+def store(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Store:
     if request.param == "directory":
         return place(Settings(predictions_parquet=str(tmp_path / "new" / "parquet")))
     server = request.getfixturevalue("seaweed")

@@ -27,6 +27,7 @@ from tests.servingfakes.versions import folder, route
 from tests.stack.certificates import certificate
 from tests.stack.dashboards import FOLDER, asked, dashboards, silent
 from tests.stack.doors import door
+from tests.stack.monitored import monitored
 from tests.stack.rules import ALERTMANAGER, PROMETHEUS, ROOT, loaded
 from tests.stack.servers import Watching, alertmanager, blackbox, committed, prometheus
 from tests.stack.traffic import Traffic, promote_all
@@ -85,6 +86,7 @@ def watching(
             "localhost:9090": f"127.0.0.1:{own}",
             "alertmanager:9093": manager.address,
             "blackbox:9115": prober.address,
+            "monitor:9108": stack.enter_context(monitored()),
             "https://nginx:8443/livez": f"{stack.enter_context(door(certificate(root)))}/livez",
             "http://mlflow:5000/health": f"{stack.enter_context(door())}/health",
             "http://storage:8333/": f"{seaweed.endpoint}/",
@@ -160,7 +162,7 @@ def test_what_is_scraped_and_asked_answers(watching: Watching) -> None:
         return {labels["service"]: value for labels, value in found}
 
     assert answering() == {"nginx": 1, "mlflow": 1, "storage": 1, "postgres": 1}
-    assert [value for _, value in watching.query("up")] == [1.0] * 8
+    assert [value for _, value in watching.query("up")] == [1.0] * 9
     queued = "max by (state) (baton_jobs{state='queued'})"  # nodes look every ten seconds
     watching.until(lambda: watching.query(queued) == [({"state": "queued"}, 1.0)], "one job waits")
 

@@ -32,7 +32,7 @@ from tests.stack.rules import (
     run,
 )
 
-RUNBOOK = "docs/alerts.md"
+RUNBOOK = "docs/operations.md"
 ALERTS = alerts()
 CASES = list(cases())
 
@@ -149,7 +149,7 @@ def test_prometheus_configuration_is_valid_and_a_wrong_word_is_seen(tmp_path: Pa
     assert "/run/secrets/metrics_key" in text
     config.write_text(text.replace("/run/secrets/metrics_key", str(key)), encoding="utf-8")
     checked = run("promtool", "check", "config", config)
-    assert (checked.returncode, "3 rule files found" in checked.stdout) == (0, True), checked
+    assert (checked.returncode, "4 rule files found" in checked.stdout) == (0, True), checked
     config.write_text(text.replace("scrape_interval", "scrape_intervall"), encoding="utf-8")
     assert run("promtool", "check", "config", config).returncode == 1
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from infra.upgrade import UpgradeFailed, upgrade
+from infra.upgrade import UpgradeFailed, roll, upgrade
 
 
 @dataclass
@@ -29,7 +29,7 @@ class FakeCompose:
         return int(said == self.fails)
 
     def _ready(self, node: str) -> int:
-        if f"up --detach --no-deps --wait {node}" not in self.asked:
+        if not any(said.endswith(f"--no-deps --wait {node}") for said in self.asked):
             return int(not self.is_ready_at_first)
         self.looks += 1
         return int(self.looks <= self.looks_until_ready)
@@ -74,3 +74,21 @@ def test_a_stack_that_serves_nothing_yet_is_not_waited_for():
     compose = FakeCompose(is_ready_at_first=False, looks_until_ready=10_000)
     upgrade(compose, sleep=lambda _: None)
     assert compose.asked == ALL
+
+
+ROLL = [
+    f"up --detach --force-recreate --no-deps --wait {node}" for node in ("serving-a", "serving-b")
+]
+
+
+def test_a_roll_is_the_nodes_one_by_one_in_new_containers():
+    compose = FakeCompose()
+    roll(compose, sleep=lambda _: None)
+    assert compose.asked == ROLL
+
+
+def test_a_roll_ends_before_the_other_node_if_the_first_is_not_what_it_was():
+    compose = FakeCompose(looks_until_ready=10_000)
+    with pytest.raises(UpgradeFailed, match="serving-a is up and not ready"):
+        roll(compose, sleep=lambda _: None)
+    assert compose.asked == ROLL[:1]

@@ -22,13 +22,14 @@ _log = logging.getLogger(__name__)
 
 
 def evaluate(workload: Workload, job: Job) -> None:
-    """Write `evaluation.json` and the plots; log the metrics."""
+    """Write `evaluation.json`, what was predicted, and the plots; log the metrics."""
     data, material = job.workspace.dataset(), job.material()
     material.artifacts.mkdir(parents=True, exist_ok=True)
     seed_everything(job.plan.seed)
     model = workload.load(job.workspace.model)
     answers = workload.answer(model, workload.requests(material.holdout))
     own = score(workload, material.holdout, answers)
+    job.workspace.write("predicted.json", {"rows": workload.predicted(answers).tolist()})
     measured = workload.measure(model, material)
     evaluation = Evaluation(
         series=data.name,

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
+import numpy as np
 
 from registry.bundle import FOLDER, Bundle
 from registry.errors import StepFailed
@@ -36,7 +37,7 @@ def package(workload: Workload, job: Job) -> None:
     files.write(f"bundle/{FOLDER}/model_schema.json", made.schema)
     files.write(f"bundle/{FOLDER}/golden.json", made.golden.to_json())
     files.write(f"bundle/{FOLDER}/evaluation.json", files.read("evaluation.json"))
-    files.write(f"bundle/{FOLDER}/profile.json", _profile(workload, job.material().train).to_json())
+    files.write(f"bundle/{FOLDER}/profile.json", _profile(workload, job).to_json())
     if missing := Bundle.open(folder).missing():
         raise StepFailed(f"package {workload.about.name}: missing {', '.join(missing)}")
     job.run.log_artifacts(files.artifacts)
@@ -50,9 +51,11 @@ def _batching(made: Packaged, model: Path) -> dict[str, Any]:
     return measure(onnx_model.asked(model), made.feed, rtol=golden.rtol, atol=golden.atol).to_json()
 
 
-def _profile(workload: Workload, train: pd.DataFrame) -> ReferenceProfile:
-    """What was learnt from, column by column; dates have no distribution."""
+def _profile(workload: Workload, job: Job) -> ReferenceProfile:
+    """What was learnt from, column by column, and what is answered; dates have no distribution."""
     kinds = {field.name: field.kind for field in workload.about.fields}
+    train = job.material().train
+    predicted = _predicted(workload, job)
     return ReferenceProfile(
         rows=len(train),
         numbers={
@@ -63,4 +66,20 @@ def _profile(workload: Workload, train: pd.DataFrame) -> ReferenceProfile:
         labels={
             name: LabelProfile.of(train[name]) for name, kind in kinds.items() if kind == "label"
         },
+        predicted=_profile_of(predicted, is_label="label" in kinds.values()) if predicted else None,
+        predicted_rows=len(predicted),
     )
+
+
+def _predicted(workload: Workload, job: Job) -> Sequence[Any]:
+    """Answers to the hold-out; none of forecasts, whose level moves on with the dates."""
+    if workload.about.kind == "forecast" or not job.workspace.has("predicted.json"):
+        return ()
+    rows: Sequence[Any] = job.workspace.read("predicted.json")["rows"]
+    return rows
+
+
+def _profile_of(predicted: Sequence[Any], *, is_label: bool) -> NumberProfile | LabelProfile:
+    if is_label:
+        return LabelProfile.of(predicted)
+    return NumberProfile.of(np.asarray(predicted, dtype=float))
