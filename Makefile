@@ -4,7 +4,7 @@ PY = .venv/bin/python
 COMPOSE ?= docker compose
 STACK = $(COMPOSE) -f docker-compose.prod.yml $(if $(MINIO),-f docker-compose.minio.yml)
 .DEFAULT_GOAL = help
-.PHONY: help setup clients peers lock demo train promote rollback retire status history verify backup restore-backup serve worker monitor report mlflow dashboards test test-stack test-s3 test-compose secrets up down logs ps smoke upgrade lint format bench bench-front bench-overload bench-swap bench-training bench-fleet bench-polling chart nightly clean
+.PHONY: help setup clients peers lock demo train promote rollback retire status history verify backup restore-backup serve worker mlflow dashboards test test-stack test-s3 test-compose secrets up down logs ps smoke upgrade lint format bench bench-front bench-overload bench-swap bench-training bench-fleet bench-polling bench-log chart nightly clean roll bench-watching monitor report
 
 help:  ## list these verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -80,12 +80,12 @@ test-stack: setup  ## the stack as processes of this machine: PostgreSQL, S3, ML
 test-s3: setup  ## the tests of S3 against another server: ENDPOINT= BUCKET=, keys in AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY
 	@BATON_TEST_S3_ENDPOINT=$(ENDPOINT) BATON_TEST_S3_BUCKET=$(BUCKET) BATON_TEST_S3_WRITER_KEY=$$AWS_ACCESS_KEY_ID BATON_TEST_S3_WRITER_SECRET=$$AWS_SECRET_ACCESS_KEY $(PY) -m pytest tests/integration/test_fetch_s3.py tests/integration/test_score.py -k s3 $(ARGS)
 
-test-compose: setup  ## the stack in a real Docker engine, started and removed by the test; as root
+test-compose: setup  ## the stack in a real Docker engine, started and removed by the test, and the runbook in it; as root
 	@$(PYTHON) infra/environment.py stack
-	@BATON_TEST_COMPOSE=1 $(PY) -m pytest tests/stack/test_compose.py -s $(ARGS)
+	@BATON_TEST_COMPOSE=1 $(PY) -m pytest tests/stack/test_compose.py tests/stack/test_operations.py -s $(ARGS)
 
-secrets:  ## make the stack's secrets that are not there: HOST=baton.example.org; an API key: KEY=shop SCOPES=predict
-	@$(PYTHON) infra/stack_secrets.py --host $(or $(HOST),localhost) $(if $(KEY),--key "$(KEY)" --scopes $(or $(SCOPES),predict))
+secrets:  ## make the stack's secrets that are not there: HOST=baton.example.org; an API key: KEY=shop SCOPES=predict; to end one: REVOKE=shop
+	@$(PYTHON) infra/stack_secrets.py --host $(or $(HOST),localhost) $(if $(KEY),--key "$(KEY)" --scopes $(or $(SCOPES),predict)) $(if $(REVOKE),--revoke "$(REVOKE)")
 
 up:  ## build the images and start the production stack, until all of it is healthy: MINIO=1
 	@$(STACK) up --build --detach --wait || { $(STACK) logs --no-log-prefix check; exit 1; }
@@ -104,6 +104,9 @@ smoke:  ## look at a running stack as clients see it; changes nothing: ARGS="--h
 
 upgrade:  ## a running stack to the images of this checkout, one node after the other
 	@$(PYTHON) infra/upgrade.py $(STACK)
+
+roll:  ## the nodes of a running stack into new containers, one after the other: for new secrets and settings
+	@$(PYTHON) infra/upgrade.py --roll $(STACK)
 
 lint: setup  ## style, types, layers: what CI checks
 	@$(PY) -m ruff check && $(PY) -m ruff format --check && $(PY) -m mypy && $(dir $(PY))lint-imports
@@ -133,11 +136,17 @@ bench-fleet: setup  ## a model a series, and whole tables; Ray where GROUP=ray i
 bench-polling: setup  ## what nodes cost the database of the ledger: ARGS="--nodes 10 100 --seconds 5"
 	@$(PY) -m benchmarks.polling $(ARGS)
 
+bench-log: setup  ## what writing predictions down costs, and how fast they are shipped; needs wrk: ARGS="--pairs 5"
+	@$(PY) -m benchmarks.log_cost $(ARGS)
+
+bench-watching: setup  ## how soon, and how often falsely, a watched version is rolled back: ARGS="--windows 200"
+	@$(PY) -m benchmarks.watching $(ARGS)
+
 chart: setup  ## pack the Helm chart with its rules into var/chart/, after Helm's linter and our tests of it
 	@$(PYTHON) infra/environment.py chart && $(PY) -m pytest tests/stack/chart && var/environments/chart/bin/python infra/chart.py
 
 nightly: setup  ## what takes too long for every change: ARGS="--only million"
-	@for group in airflow ray clients tensorflow; do $(PYTHON) infra/environment.py $$group || exit; done
+	@for group in airflow ray clients tensorflow mlflow; do $(PYTHON) infra/environment.py $$group || exit; done
 	@$(PY) -m benchmarks.nightly $(ARGS)
 
 clean:  ## remove .venv and var/: everything trained, promoted and stored here

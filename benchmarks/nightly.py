@@ -76,10 +76,32 @@ JOBS: tuple[Job, ...] = (
         {"BATON_TEST_OUTAGE_SECONDS": "600"},
     ),
     Job(
+        "stack",
+        "100,000 requests through nginx on the whole stack, all of which ends again and again",
+        "pytest -q --durations=0 tests/stack/test_native_stack.py",
+        {"BATON_TEST_STACK_REQUESTS": "100000"},
+    ),
+    Job(
+        "ledger-kills",
+        "kill -9 of PostgreSQL during 10 promotions: nothing acknowledged is lost, one Production",
+        "pytest -q --durations=0 tests/chaos/test_ledger_kills.py",
+        {"BATON_TEST_LEDGER_KILLS": "10"},
+    ),
+    Job(
         "jobs",
         "20 trainings asked for over HTTP, whose workers are killed or stopped at random moments",
         "pytest -q --durations=0 tests/chaos/test_job_kills.py",
         {"BATON_TEST_JOB_KILLS": "20"},
+    ),
+    Job(
+        "log",
+        "500,000 predictions, kill -9 of workers, shipper and watcher, the log away for 10 minutes",
+        "pytest -q --durations=0 tests/chaos/test_prediction_log.py",
+        {
+            "BATON_TEST_LOG_REQUESTS": "500000",
+            "BATON_TEST_LOG_RATE": "400",
+            "BATON_TEST_LOG_AWAY_SECONDS": "600",
+        },
     ),
     Job(
         "described",

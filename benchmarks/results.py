@@ -142,17 +142,22 @@ def read(page: Path = PAGE) -> dict[str, str]:
 
 def stamp(packages: Sequence[str] = ()) -> str:
     """When, at which commit, on what."""
-    commit = subprocess.run(
-        ["git", "describe", "--always", "--dirty"],  # noqa: S607
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    ).stdout.strip()
+    commit = _git("describe", "--always")
+    # The numbers themselves change the page: that is no other code.
+    if _git("status", "--porcelain", "--untracked-files=no", "--", ".", f":!{_shown(PAGE)}"):
+        commit += "-dirty"
     versions = [f"{name} {importlib.metadata.version(name)}" for name in packages]
     machine = [f"{os.cpu_count()} cores", f"Python {platform.python_version()}", *versions]
     today = datetime.datetime.now(datetime.UTC)
     return f"{today:%Y-%m-%d}, commit {commit or 'unknown'}, {', '.join(machine)}"
+
+
+def _git(*words: str) -> str:
+    """What git prints; nothing where there is none."""
+    command = ["git", *words]
+    return subprocess.run(
+        command, cwd=ROOT, capture_output=True, text=True, check=False
+    ).stdout.strip()
 
 
 def _shown(path: Path) -> str:

@@ -1,6 +1,7 @@
 """Whether a stack that runs is one, seen from where clients are; changes nothing. `make smoke`.
 
-Needs the standard library, and `infra/secrets` for the certificate and the client's key.
+Needs the standard library, and `infra/secrets` for the certificate and the client's key. Ports are
+those that the environment tells Compose, as STACK_HTTPS_PORT.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import argparse
 import http.client
 import json
+import os
 import ssl
 import sys
 from collections.abc import Callable, Sequence
@@ -85,7 +87,8 @@ def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="make smoke", description=__doc__)
     parser.add_argument("--host", default="localhost")
     for name, port in (("http", 8080), ("https", 8443), ("mlflow", 5443), ("grafana", 3443)):
-        parser.add_argument(f"--{name}-port", type=int, default=port)
+        published = os.environ.get(f"STACK_{name.upper()}_PORT") or port
+        parser.add_argument(f"--{name}-port", type=int, default=int(published))
     parser.add_argument("--secrets", type=Path, default=_FOLDER)
     given = parser.parse_args(arguments)
     trust = ssl.create_default_context()

@@ -22,7 +22,8 @@ from urllib.parse import urlsplit, urlunsplit
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from serving.keys import KeyFile, Scope  # noqa: E402 - needs the line above
+from registry.errors import UsageError  # noqa: E402 - needs the line above
+from serving.keys import KeyFile, Scope  # noqa: E402 - as above
 
 FOLDER = ROOT / "infra" / "secrets"
 KEYS = "api_keys.json"
@@ -33,6 +34,7 @@ _DATABASES = {
     "ledger_url_writer": ("baton_writer", "baton"),
     "ledger_url_node": ("baton_node", "baton"),
     "jobs_url_worker": ("baton_worker", "baton"),
+    "predictions_url_log": ("baton_log", "baton"),
 }
 _PASSWORDS = (
     "postgres_password",
@@ -70,6 +72,20 @@ def add_key(folder: Path, name: str, scopes: Sequence[str]) -> str:
     key = KeyFile(folder / KEYS).add(name, [Scope(one) for one in scopes])
     (folder / KEYS).chmod(0o444)
     return key
+
+
+def revoke_key(folder: Path, named: str) -> str:
+    """End the API key of this id or name; returns its id. Raises UsageError.
+
+    A name that several have ends none of them: the message shows their ids.
+    """
+    file = KeyFile(folder / KEYS)
+    having = [key.id for key in file.read() if key.name == named and not key.revoked]
+    if len(having) > 1:
+        raise UsageError(f"{len(having)} keys are called {named!r}, name one: {', '.join(having)}")
+    ended = file.revoke(having[0] if having else named)
+    (folder / KEYS).chmod(0o444)
+    return ended.id
 
 
 def certificate(host: str) -> tuple[str, str] | None:
@@ -163,12 +179,19 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--host", default="localhost", help="what the certificate is for")
     parser.add_argument("--key", default="", help="add an API key of this name, and print it")
     parser.add_argument("--scopes", default="predict", help="of that key: predict,train,admin")
+    parser.add_argument("--revoke", default="", help="end the API key of this name or id")
     parser.add_argument("--folder", type=Path, default=FOLDER)
     given = parser.parse_args(arguments)
     made = make(given.folder, host=given.host)
     sys.stderr.write(f"{len(made)} made in {given.folder}: {', '.join(made) or 'all were there'}\n")
     if given.key:
         sys.stdout.write(f"{add_key(given.folder, given.key, given.scopes.split(','))}\n")
+    if given.revoke:
+        try:
+            sys.stderr.write(f"{revoke_key(given.folder, given.revoke)} is revoked\n")
+        except UsageError as error:
+            sys.stderr.write(f"{error}\n")
+            return 2
     return 0 if (given.folder / CERTIFICATE).exists() else 2
 
 

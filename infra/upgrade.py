@@ -1,8 +1,10 @@
 """Brings a stack that runs to the images of this checkout, without an unanswered request.
 
-Databases first: migrations keep what the version before needs. Then one node after the other, each
-once the one before answers with everything it served; then the rest. `make upgrade` runs it; what
-fails ends it, with the other node serving as before.
+Databases first: roles that are new, and migrations, which keep what the version before needs.
+PostgreSQL starts again only if something about its container changed. Then one node after the
+other, each once the one before answers with everything it served; then the rest. `make upgrade`
+runs it; what fails ends it, with the other node serving as before. `make roll` is the nodes alone,
+in new containers even where nothing but the file of a secret changed, which Compose does not see.
 """
 
 from __future__ import annotations
@@ -12,6 +14,8 @@ import sys
 import time
 from collections.abc import Callable, Sequence
 
+DATABASE = "postgres"
+_ROLES = ("exec", "-T", DATABASE, "bash", "/docker-entrypoint-initdb.d/roles.sh")
 MIGRATIONS = ("migrate-mlflow", "migrate")
 NODES = ("serving-a", "serving-b")
 _READY = ("python", "-I", "-S", "infra/docker/health.py", "http://127.0.0.1:8000/readyz")
@@ -31,21 +35,33 @@ def upgrade(
 
     Raises UpgradeFailed, which says how far it came.
     """
-
-    def must(*command: str) -> None:
-        if code := compose(command):
-            raise UpgradeFailed(f"`{' '.join(command)}` ended with {code}")
-
     if build:
-        must("build")
+        _must(compose, "build")
+    _must(compose, "up", "--detach", "--no-deps", "--wait", DATABASE)
+    _must(compose, *_ROLES)
     for name in MIGRATIONS:
-        must("run", "--rm", "--no-deps", name)
+        _must(compose, "run", "--rm", "--no-deps", name)
+    _renew(compose, sleep, "--detach")
+    _must(compose, "up", "--detach", "--wait")
+
+
+def roll(compose: Run, *, sleep: Callable[[float], None] = time.sleep) -> None:
+    """Put each node into a new container, one after the other. Raises UpgradeFailed."""
+    _renew(compose, sleep, "--detach", "--force-recreate")
+
+
+def _renew(compose: Run, sleep: Callable[[float], None], *flags: str) -> None:
+    """Bring up one node, and the other once it has what it served."""
     for name in NODES:
         was_ready = compose(("exec", "-T", name, *_READY)) == 0
-        must("up", "--detach", "--no-deps", "--wait", name)
+        _must(compose, "up", *flags, "--no-deps", "--wait", name)
         if was_ready:
             _until_ready(compose, name, sleep)
-    must("up", "--detach", "--wait")
+
+
+def _must(compose: Run, *command: str) -> None:
+    if code := compose(command):
+        raise UpgradeFailed(f"`{' '.join(command)}` ended with {code}")
 
 
 def _until_ready(compose: Run, name: str, sleep: Callable[[float], None]) -> None:
@@ -61,16 +77,18 @@ def _until_ready(compose: Run, name: str, sleep: Callable[[float], None]) -> Non
 
 
 def main(arguments: Sequence[str]) -> int:
-    """`upgrade.py docker compose -f …`: the command that everything is asked of."""
+    """`upgrade.py [--roll] docker compose -f …`: the command that everything is asked of."""
+    is_roll = arguments[:1] == ["--roll"]
+    stack = arguments[is_roll:]
 
     def compose(command: Sequence[str]) -> int:
-        quiet = subprocess.DEVNULL if command[0] == "exec" else None
+        quiet = subprocess.DEVNULL if command[-len(_READY) :] == _READY else None
         return subprocess.run(  # noqa: S603 - the Makefile's own words
-            [*arguments, *command], check=False, stdout=quiet, stderr=quiet
+            [*stack, *command], check=False, stdout=quiet, stderr=quiet
         ).returncode
 
     try:
-        upgrade(compose)
+        (roll if is_roll else upgrade)(compose)
     except UpgradeFailed as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -1,7 +1,7 @@
 """Commands about what is in Production: promote, rollback, retire, registrar, mlflow.
 
 Those that only look are in `inspection.py`, backups in `backup/commands.py`, `migrate` in
-`migrating.py`.
+`migrating.py`, those about the prediction log in `predicting.py`.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from registry.migrating import migrate_command
 from registry.model_version import Stage
 from registry.nudge import Bell, knock
 from registry.packager import BackgroundPackager
+from registry.predicting import predictions_group
 from registry.process import cannot_listen, die_with_parent
 from registry.projection import settle
 from registry.promotion import Ports, promote
@@ -141,6 +142,7 @@ for apart in (
     migrate_command,
     backup_command,
     restore_command,
+    predictions_group,
 ):
     main.add_command(apart)
 

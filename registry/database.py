@@ -1,8 +1,8 @@
 """Opening a database of Baton's own: sqlite (WAL, one file) or PostgreSQL, by its address alone.
 
 Tables that are missing or old are made and changed on the way, one process at a time, by whoever
-may; one that is up to date is only looked at. What is kept is said by `ledger_database.py` and
-`jobs_database.py`.
+may; one that is up to date is only looked at. What is kept is said by `ledger_database.py`,
+`jobs_database.py` and `predictions_database.py`.
 """
 
 from __future__ import annotations
@@ -31,6 +31,9 @@ PATIENCE: Mapping[str, object] = {
     "tcp_user_timeout": 10_000,
 }
 _BUSY_MS = 30_000
+# A process that stands still in the middle of a transaction is ended by the server, and with it the
+# locks that others wait for. No transaction here waits for anything but its own statements.
+IDLE_SECONDS = 60
 _MIGRATION_LOCK = 0x6261746F  # any constant: the advisory lock of schema changes
 # Whoever reads a table waits behind a change that waits for a backup: not for longer than this.
 _LOCK_TIMEOUT = "SET LOCAL lock_timeout = '3s'"
@@ -88,7 +91,8 @@ class Kept:
         """Turn the driver's connection errors into Unreachable, a refusal into SettingsError."""
         try:
             yield
-        except (exc.OperationalError, exc.InterfaceError) as error:
+        # InternalError is what a session meets that the server ended in its transaction.
+        except (exc.OperationalError, exc.InterfaceError, exc.InternalError) as error:
             said = " ".join(str(error.orig).split())
             raise Unreachable(
                 f"{self.noun}: {said}; check {self.variable} and that its database runs"
@@ -170,6 +174,8 @@ class Kept:
             raise SettingsError(f"{self.variable}: not a database URL: {error}") from error
         if engine.dialect.name == "sqlite":
             _tune_sqlite(engine)
+        elif is_remote:
+            _tune_postgres(engine)
         return engine
 
 
@@ -191,6 +197,16 @@ def _alone(engine: sa.Engine) -> Iterator[None]:
         if file:
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def _tune_postgres(engine: sa.Engine) -> None:
+    """By a statement and not by a parameter of the connection, which poolers do not pass on."""
+
+    @sa.event.listens_for(engine, "connect")
+    def connect(connection: Any, _record: object) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET idle_in_transaction_session_timeout = '{IDLE_SECONDS}s'")
+        connection.commit()
 
 
 def _tune_sqlite(engine: sa.Engine) -> None:

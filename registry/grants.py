@@ -6,6 +6,7 @@ makes or changes tables, so that no table is ever there without its grants.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -13,7 +14,17 @@ import sqlalchemy as sa
 
 # Made by infra/postgres/roles.sh.
 ROLES: Final = ("baton_node", "baton_worker", "baton_writer")
+# Of whom some parts' files speak besides: a server of before this role grants the others as ever.
+_MORE: Final[Mapping[str, tuple[str, ...]]] = {
+    "predictions": ("baton_log",),
+    "outcomes": ("baton_log",),
+}
 _FOLDER: Final = Path(__file__).with_name("migrations")
+
+
+def roles(part: str) -> tuple[str, ...]:
+    """Those of whom `part`'s file speaks."""
+    return (*ROLES, *_MORE.get(part, ()))
 
 
 def grant(connection: sa.Connection, part: str) -> tuple[str, ...]:
@@ -23,11 +34,12 @@ def grant(connection: sa.Connection, part: str) -> tuple[str, ...]:
     """
     if connection.dialect.name != "postgresql":
         return ()
+    wanted = roles(part)
     known = sa.text("SELECT count(*) FROM pg_roles WHERE rolname = ANY(:names)")
-    if connection.scalar(known, {"names": list(ROLES)}) != len(ROLES):
+    if connection.scalar(known, {"names": list(wanted)}) != len(wanted):
         return ()
     connection.exec_driver_sql(grants_file(part).read_text(encoding="utf-8"))
-    return ROLES
+    return wanted
 
 
 def grants_file(part: str) -> Path:

@@ -39,6 +39,8 @@ class Door(StrEnum):
     COMMAND = "command"
     MLFLOW = "mlflow"
     REGISTRAR = "registrar"
+    WATCH = "watch"
+    FOLLOWING = "following"
 
 
 @dataclass(frozen=True, order=True)

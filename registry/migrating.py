@@ -9,9 +9,12 @@ import click
 from registry.console import exits, out, print_json
 from registry.database import Kept, Migrated
 from registry.database_urls import without_password
-from registry.grants import ROLES
+from registry.grants import roles
 from registry.jobs_database import KEPT as JOBS
 from registry.ledger_database import KEPT as LEDGER
+from registry.outcomes_database import KEPT as OUTCOMES
+from registry.predictions_database import KEPT as PREDICTIONS
+from registry.predictions_database import address, is_kept
 from registry.settings import Settings
 
 
@@ -19,14 +22,17 @@ from registry.settings import Settings
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of sentences.")
 @exits
 def migrate_command(as_json: bool) -> None:
-    """Bring the ledger and the queue of jobs up to this code's schema, and grant their roles.
+    """Bring our databases up to this code's schema, with their grants.
 
     As the role that owns the tables, before the new code serves: what still runs goes on. Does
     nothing a second time; two at once are one after the other.
     """
     settings = Settings.read()
     done = {}
-    for kept, url in ((LEDGER, settings.ledger_url), (JOBS, settings.jobs_url)):
+    all_of_them = [(LEDGER, settings.ledger_url), (JOBS, settings.jobs_url)]
+    if is_kept(settings):
+        all_of_them += [(PREDICTIONS, address(settings)), (OUTCOMES, address(settings))]
+    for kept, url in all_of_them:
         done[kept.schema.part] = migrated = kept.migrate(url)
         if not as_json:
             out.print(_told(kept, url, migrated), soft_wrap=True)
@@ -50,4 +56,5 @@ def _told(kept: Kept, url: str, migrated: Migrated) -> str:
         return f"{where}: {what}"
     if migrated.roles:
         return f"{where}: {what}; granted to {', '.join(migrated.roles)}"
-    return f"{where}: {what}; nothing granted: there are not all of {', '.join(ROLES)}"
+    wanted = ", ".join(roles(kept.schema.part))
+    return f"{where}: {what}; nothing granted: there are not all of {wanted}"

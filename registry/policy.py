@@ -9,14 +9,15 @@ from __future__ import annotations
 import hashlib
 import math
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, Self, get_type_hints
 
-from registry.errors import SettingsError
+from registry.errors import SettingsError, SignatureMismatch
+from registry.job_bodies import TrainBody
 
 
 class Adoption(StrEnum):
@@ -32,6 +33,38 @@ class Packaging(StrEnum):
 
     OFF = "off"
     AUTO = "auto"
+
+
+class Rollback(StrEnum):
+    """What the registrar does when a version it watches is worse than the one before."""
+
+    AUTO = "auto"
+    ALERT = "alert"
+    OFF = "off"
+
+
+class Retrain(StrEnum):
+    """What a new training follows from."""
+
+    MANUAL = "manual"
+    ON_DRIFT = "on_drift"
+    ON_SCHEDULE = "on_schedule"
+    ON_ACCURACY = "on_accuracy"
+
+
+class Promote(StrEnum):
+    """Whether a version that such a training made is promoted, through all gates."""
+
+    MANUAL = "manual"
+    AUTO = "auto"
+
+
+class Symptom(StrEnum):
+    """What a version is watched for after its promotion."""
+
+    ERRORS = "errors"
+    LATENCY = "latency"
+    CONFIDENCE = "confidence"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +88,11 @@ class MetricRule:
 
 @dataclass(frozen=True, kw_only=True)
 class Policy:
-    """The rules of one registered model. Empty `sources` and zero numbers mean: not asked."""
+    """The rules of one registered model. Empty `sources` and zero numbers mean: not asked.
+
+    `watch` are the symptoms for which `rollback` happens within `watch_minutes` of a promotion.
+    `train` is what a training that follows is asked for, as the body of `POST /train`.
+    """
 
     adoption: Adoption = Adoption.GATE
     package: Packaging = Packaging.OFF
@@ -64,6 +101,15 @@ class Policy:
     max_age_days: float = 0
     max_latency_ms: float = 0
     allow_series_change: bool = False
+    rollback: Rollback = Rollback.AUTO
+    watch: tuple[Symptom, ...] = tuple(Symptom)
+    watch_minutes: float = 15
+    retrain: Retrain = Retrain.MANUAL
+    promote: Promote = Promote.MANUAL
+    every_hours: float = 24
+    cool_down_hours: float = 6
+    most_a_day: int = 2
+    train: Mapping[str, Any] = field(default_factory=dict)
     rules: tuple[MetricRule, ...] = ()
 
 
@@ -104,16 +150,43 @@ def _policy(where: str, table: Mapping[str, Any]) -> Policy:
         rest = dict(table)
         rules = tuple(_rule(f"{where}.gates", rule) for rule in rest.pop("gates", ()))
         _check_types(rest, Policy)
-        if "sources" in rest:
-            rest["sources"] = tuple(rest["sources"])
-        if "adoption" in rest:
-            rest["adoption"] = Adoption(rest["adoption"])
-        if "package" in rest:
-            rest["package"] = Packaging(rest["package"])
-        return Policy(**rest, rules=rules)
+        rest |= {key: _READ[key](value) for key, value in rest.items() if key in _READ}
+        return _consistent(Policy(**rest, rules=rules))
     except (TypeError, ValueError, AttributeError) as error:
         raise SettingsError(f"BATON_GATES: {where}: {error}") from error
 
+
+def _consistent(policy: Policy) -> Policy:
+    """The policy itself; ValueError if its parts do not fit."""
+    if policy.retrain is not Retrain.MANUAL and not policy.train:
+        raise ValueError(f"retrain = {policy.retrain.value!r} needs a table train")
+    if policy.every_hours <= 0:
+        raise ValueError(f"every_hours has to be more than 0, got {policy.every_hours:g}")
+    return policy
+
+
+def _trainable(table: Mapping[str, Any]) -> Mapping[str, Any]:
+    """What a training is asked for, if one could be; the registered model is the policy's own."""
+    try:
+        TrainBody.of(table)
+    except SignatureMismatch as error:
+        raise ValueError(f"train: {error}") from error
+    if "model" in table:
+        raise ValueError("train: model is what the entry is for, and cannot be another one")
+    return table
+
+
+# What a value of TOML becomes.
+_READ: Mapping[str, Callable[[Any], Any]] = {
+    "sources": tuple,
+    "adoption": Adoption,
+    "package": Packaging,
+    "rollback": Rollback,
+    "watch": lambda names: tuple(Symptom(name) for name in names),
+    "retrain": Retrain,
+    "promote": Promote,
+    "train": _trainable,
+}
 
 # The TOML values that each type of field takes: an integer is a fine float, a boolean is not.
 _TAKES: Mapping[Any, tuple[type, ...]] = {
@@ -123,8 +196,9 @@ _TAKES: Mapping[Any, tuple[type, ...]] = {
     float: (int, float),
     float | None: (int, float),
     tuple[str, ...]: (list,),
-    Adoption: (str,),
-    Packaging: (str,),
+    tuple[Symptom, ...]: (list,),
+    Mapping[str, Any]: (dict,),
+    **dict.fromkeys((Adoption, Packaging, Rollback, Retrain, Promote), (str,)),
 }
 
 

@@ -11,7 +11,7 @@ import dataclasses
 import datetime
 import json
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,12 +68,14 @@ def promote(
     actor: str,
     door: Door = Door.COMMAND,
     stage: Stage = Stage.PRODUCTION,
+    barred: Collection[str] = (),
 ) -> Promoted:
     """Judge `version` and, if the gates pass, make it what serves.
 
-    Raises GatesRefused with the report's reason (Production untouched), LostRace if the head moved
-    meanwhile, Underway while the version is being converted. Promoting what already serves judges
-    it again, and appends nothing unless it was taken out of Production by hand since.
+    Raises GatesRefused with the report's reason (Production untouched), Refused if its digest is
+    one of `barred`, LostRace if the head moved meanwhile, Underway while the version is being
+    converted. Promoting what already serves judges it again, and appends nothing unless it was
+    taken out of Production by hand since.
     """
     claim(ports, version.name)
     head = ports.ledger.head(version.name)
@@ -84,6 +86,8 @@ def promote(
     number = publish(ports, version, judged.report)
     if not judged.report.passed:
         raise GatesRefused(f"{version}: {judged.report.reason}", judged.report)
+    if judged.report.digest in barred:
+        raise Refused(f"{version}: these bytes were rolled back from; only a person promotes them")
     if stage is not Stage.PRODUCTION:
         ports.client.set_stage(version, stage, archive_others=False)
         tag_promoted(ports, version, stage=stage, actor=actor, at_ms=judged.report.at_ms)

@@ -3,7 +3,8 @@
 While it holds the lease it (a) projects pending entries, and then (b) adopts what was changed by
 hand: a version somebody moved to Production, or pointed the alias `production` at, is judged and
 becomes an entry, or is put back with the reason on the version. It sees a change as a difference
-between MLflow and the last snapshot, never by a clock.
+between MLflow and the last snapshot, never by a clock. Before both it (c) goes back from a head
+that every node refuses, and from one that a sentry found to be worse than the version before.
 """
 
 from __future__ import annotations
@@ -35,6 +36,7 @@ from registry.policy import Adoption
 from registry.projection import project, restore
 from registry.promotion import MAX_TAG, REJECTED_TAG, Ports, is_version, promote
 from registry.refusals import Hearing, refusals_of
+from registry.sentry import Sentry
 from registry.state import ADVICE, seen, state_of
 from registry.withdrawal import rollback
 
@@ -46,6 +48,7 @@ _ASK_SECONDS = 0.5  # how often a registrar in waiting looks at the lease
 _NOTHING = Snapshot({}, None)
 BY_HAND = "mlflow-ui"
 ACTOR = "registrar"
+WATCH_TAG = "baton.watch"
 
 
 class Registrar:
@@ -56,10 +59,15 @@ class Registrar:
         ports: Ports,
         *,
         announce: Callable[[], None],
+        sentry: Sentry | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Nothing happens before `step`; `monotonic` is in seconds."""
+        """Nothing happens before `step`; `monotonic` is in seconds.
+
+        Without a `sentry` no version is watched.
+        """
         self._ports = ports
+        self._sentry = sentry
         self._hearing = Hearing(monotonic)
         self._announce = announce
         self._heads = Heads(ports.ledger)
@@ -68,12 +76,14 @@ class Registrar:
         self._moved: set[str] = set()
         self._full_at_ms = 0
         self._told: dict[str, tuple[object, ...]] = {}
-        self._left: set[int] = set()
+        self._left: set[int] = set()  # heads that were, as far as that is possible
         self._said, self._is_stuck = "", False
 
     def step(self) -> None:
-        """Heed the nodes, project what is pending, then adopt what was changed by hand."""
-        self._heed(self._heads.look())
+        """Heed nodes and sentry, project what is pending, then adopt what was changed by hand."""
+        heads = self._heads.look()
+        self._heed(heads)
+        self._watch(heads)
         for entry in self._heads.pending():
             if drawn := project(self._ports, entry.model):
                 self._heads.drawn(drawn)
@@ -132,13 +142,30 @@ class Registrar:
                 self._told[head.model] = (head.revision, *refusals.reasons)
                 _log.warning("%s v%s: %s", head.model, head.route.version, refusals)
 
-    def _leave(self, head: Entry, route: Route, reason: str) -> None:
-        """Go back from a head that nobody can serve; once, if there is nothing to go back to."""
+    def _watch(self, heads: Iterable[Entry]) -> None:
+        """Leave a head that is worse than the version before, or tell, as its policy says."""
+        if self._sentry is None:
+            return
+        for found in self._sentry.look(heads, now_ms=self._ports.now_ms()):
+            head = found.watch.head
+            if head.route is None or head.revision in self._left:
+                continue
+            if found.is_left:
+                self._leave(head, head.route, found.reason, door=Door.WATCH)
+            else:
+                self._mark(head.model, head.route, WATCH_TAG, found.reason)
+                self._left.add(head.revision)
+                _log.error("%s; it stays: its policy is alert", found.reason)
+
+    def _leave(
+        self, head: Entry, route: Route, reason: str, *, door: Door = Door.REGISTRAR
+    ) -> None:
+        """Go back from a head that cannot stay; once, if there is nothing to go back to."""
         model, ports = head.model, self._ports
-        self._reject(head.model, route, reason)
+        self._mark(model, route, REJECTED_TAG, reason)
         try:
             back = rollback(
-                ports, model, actor=ACTOR, to=None, reason=reason, door=Door.REGISTRAR, leaving=head
+                ports, model, actor=ACTOR, to=None, reason=reason, door=door, leaving=head
             )
         except (LostRace, Unreachable) as error:
             _log.warning("%s v%s: %s; not rolled back: %s", model, route.version, reason, error)
@@ -149,13 +176,13 @@ class Registrar:
             _log.error("%s v%s: %s; back to seq %s", model, route.version, reason, back.key)
             self._announce()
 
-    def _reject(self, model: str, route: Route, reason: str) -> None:
-        """Say on a version why nobody serves it; before it is left, so that no crash forgets it."""
+    def _mark(self, model: str, route: Route, name: str, reason: str) -> None:
+        """Say on a version what is wrong with it; before it is left: no crash forgets it."""
         with suppress(UnknownName):  # it may have been deleted since
             version = self._ports.client.version(model, route.version)
             tag = reason[:MAX_TAG]
-            if is_version(route, version) and version.tags.get(REJECTED_TAG) != tag:
-                self._ports.client.tag(version, {REJECTED_TAG: tag})
+            if is_version(route, version) and version.tags.get(name) != tag:
+                self._ports.client.tag(version, {name: tag})
 
     def _to_compare(self) -> Iterable[str]:
         """Models where something moved since they were last compared; all of them once a minute."""

@@ -9,7 +9,7 @@ import fcntl
 import hashlib
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -19,21 +19,24 @@ from flask import Flask, Response, current_app, request
 from werkzeug.exceptions import HTTPException
 
 from registry.bundle import Bundle, Manifest
-from registry.errors import RunnerAway
+from registry.errors import FeedbackAway, JobsAway, RunnerAway
+from registry.jobs import JobQueue
+from registry.outcomes import Outcomes
 from registry.settings import Settings
 from serving import problems
 from serving.access import Access, Rates
 from serving.answer import Answerer, trusted_id
 from serving.assignments import Assignment, Assignments
+from serving.desk import Desk
 from serving.engines.runner import RunnerEngine, socket_of
-from serving.jobs import Desk, OpenQueue
 from serving.keys import KeyFile
 from serving.kinds import Limits
 from serving.leisure import at_leisure
+from serving.logbook import Logbook
 from serving.manager import Manager
 from serving.page import Page
 from serving.residents import Residents
-from serving.routes import description, jobs, mlflow, models, operations, predict, v2
+from serving.routes import description, feedback, jobs, mlflow, models, operations, predict, v2
 from serving.routes.parts import EXTENSION, Parts, admitted, refused
 from serving.routes.proxies import Proxied
 from serving.servable import Servable
@@ -50,6 +53,7 @@ BLUEPRINTS = (
     models.blueprint,
     operations.blueprint,
     jobs.blueprint,
+    feedback.blueprint,
     description.blueprint,
 )
 
@@ -124,12 +128,13 @@ def create_app(
     settings: Settings | None = None,
     *,
     manager: Manager | None = None,
-    open_jobs: OpenQueue | None = None,
+    open_jobs: Callable[[], JobQueue] | None = None,
+    open_outcomes: Callable[[], Outcomes] | None = None,
 ) -> Flask:
     """Build the application; tests hand in a manager of their own.
 
-    `open_jobs` opens the queue of jobs: this module could not reach a database. Without, their
-    routes answer 503.
+    `open_jobs` opens the queue of jobs, `open_outcomes` where feedback goes: this module could not
+    reach a database. Without, their routes answer 503.
 
     When it returns, everything the node serves at this moment is loaded, or within a memory budget
     all that is pinned: a worker that accepts requests can answer them.
@@ -155,10 +160,23 @@ def create_app(
         access,
         default_model=settings.default_model,
         max_body_bytes=settings.max_body_bytes,
+        logbook=Logbook.of(settings),
     )
-    # Where gunicorn's threads answer predictions too, jobs have half of them at most.
-    desk = Desk(open_jobs, at_once=max(1, settings.threads // 2))
-    app.extensions[EXTENSION] = Parts(settings, manager, answerer, access, desk)
+    # Where gunicorn's threads answer predictions too, jobs have half of them at most, feedback a
+    # quarter.
+    app.extensions[EXTENSION] = Parts(
+        settings,
+        manager,
+        answerer,
+        access,
+        Desk(open_jobs, noun="queue of jobs", away=JobsAway, at_once=max(1, settings.threads // 2)),
+        Desk(
+            open_outcomes,
+            noun="store of outcomes",
+            away=FeedbackAway,
+            at_once=max(1, settings.threads // 4),
+        ),
+    )
     app.wsgi_app = Proxied(app.wsgi_app, settings.trusted_proxies)  # type: ignore[method-assign]
     app.before_request(admitted)
     for blueprint in BLUEPRINTS:

@@ -10,6 +10,7 @@ from functools import partial
 from typing import Any
 
 from registry.jobs import JobQueue
+from registry.outcomes import Outcomes
 from registry.settings import Settings
 from serving.app import create_app
 
@@ -17,7 +18,11 @@ from serving.app import create_app
 def application() -> Any:
     """The Flask application of the settings in the environment."""
     settings = Settings.read()
-    return create_app(settings, open_jobs=partial(_queue, settings.jobs_url))
+    return create_app(
+        settings,
+        open_jobs=partial(_queue, settings.jobs_url),
+        open_outcomes=partial(_outcomes, settings),
+    )
 
 
 def _queue(url: str) -> JobQueue:
@@ -26,3 +31,10 @@ def _queue(url: str) -> JobQueue:
     from registry.sql_jobs import SqlJobs  # noqa: PLC0415
 
     return SqlJobs(url)
+
+
+def _outcomes(settings: Settings) -> Outcomes:
+    """Raises Unreachable, or SettingsError where nothing is kept."""
+    from registry.sql_outcomes import open_outcomes  # noqa: PLC0415 - as above, for feedback
+
+    return open_outcomes(settings)

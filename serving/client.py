@@ -110,6 +110,10 @@ class Client:
         _, body = self._ask("GET", "/models")
         return [Model(**{name: one.get(name) for name in _MODEL}) for one in body["models"]]
 
+    def feedback(self, *told: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Say what came true, as `POST /feedback` takes it; counts. Raises RequestFailed."""
+        return dict(self._ask("POST", "/feedback", told)[1])
+
     def ready(self) -> bool:
         """Whether it would answer predictions now; False too while nobody is there."""
         try:
@@ -142,9 +146,8 @@ class Client:
         self, method: str, path: str, asked: Any = None, request_id: str | None = None
     ) -> tuple[http.client.HTTPMessage, Any]:
         """Headers and JSON of an answer; whatever is not 2xx is raised."""
-        headers = {"Content-Type": "application/json", **self._headers}
-        if request_id:
-            headers["X-Request-Id"] = request_id
+        named = {"X-Request-Id": request_id} if request_id else {}
+        headers = {"Content-Type": "application/json", **self._headers, **named}
         data = asked and json.dumps(asked, allow_nan=False, default=_plain).encode()
         try:
             reply, raw = self._send(method, self._path + path, data, headers)

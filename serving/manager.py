@@ -93,6 +93,11 @@ class Manager:
             )
         return found[0] if found else name
 
+    def ticker(self, model: str) -> str:
+        """What the model of this name forecasts; empty where nobody says so."""
+        row = self._table.get(model)
+        return row.held.current.ticker if row and row.held.current else ""
+
     def loaded(self, model: str) -> Servable | None:
         """What would answer now, if it is loaded here; nobody keeps it so."""
         row = self._table.get(model)

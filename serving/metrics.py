@@ -91,6 +91,12 @@ LEDGER_SEQ = Gauge(
     ("model",),
     multiprocess_mode="mostrecent",
 )
+ROLLED_BACK = Gauge(
+    "baton_rolled_back",
+    "1 while what should answer is what the registrar went back to by itself.",
+    ("model",),
+    multiprocess_mode="mostrecent",
+)
 DEGRADED = Gauge(
     "baton_degraded",
     "1 while this node does not serve what the ledger names.",
@@ -124,9 +130,38 @@ DISK_FREE = Gauge(
     "Room left where this node keeps its versions.",
     multiprocess_mode="mostrecent",
 )
+FEEDBACK = Counter(
+    "baton_feedback_total", "Pieces of feedback, by what became of them.", ("class",)
+)
+LATE_FEEDBACK = Counter(
+    "baton_feedback_late_total", "Pieces of feedback kept that came 30 days or more after."
+)
 WORKERS = Gauge("baton_workers", "Workers that run.", multiprocess_mode="mostrecent")
 RUNNER_RESTARTS = Counter(
     "baton_runner_restarts_total", "Runners started again because they ended.", ("model",)
+)
+
+
+LOG_DROPPED = Counter(
+    "baton_log_dropped_total",
+    "Predictions and refusals that were not written down for want of room.",
+)
+LOG_SHIPPED = Counter("baton_log_shipped_total", "Records that were moved to the prediction log.")
+LOG_CORRUPT = Counter(
+    "baton_log_corrupt_total", "Places of the spool that could not be read, and were kept aside."
+)
+LOG_SPOOL_BYTES = Gauge(
+    "baton_log_spool_bytes", "Bytes in the spool of this node.", multiprocess_mode="mostrecent"
+)
+LOG_SHIPPED_UNTIL = Gauge(
+    "baton_log_shipped_until_timestamp_seconds",
+    "All that was predicted here before is in the prediction log.",
+    multiprocess_mode="mostrecent",
+)
+LOG_SINK_UP = Gauge(
+    "baton_log_sink_up",
+    "0 while the prediction log cannot be reached.",
+    multiprocess_mode="mostrecent",
 )
 
 

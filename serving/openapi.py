@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 from urllib.parse import quote
 
+from serving.feedback_schemas import feedback_paths
 from serving.job_schemas import JOB, job_paths
 from serving.kinds import Limits
 from serving.problems import CONTENT_TYPE
@@ -130,7 +131,7 @@ def document(
         "openapi": "3.1.0",
         "info": {"title": "Baton", "version": "1"},
         "servers": [{"url": prefix or "/"}],
-        "paths": paths | job_paths(),
+        "paths": paths | job_paths() | feedback_paths(limits.max_rows),
         "components": {
             "schemas": {"Problem": _PROBLEM, "Answer": _ANSWER, "Job": JOB},
             "securitySchemes": {"key": {"type": "http", "scheme": "bearer"}},

@@ -22,12 +22,27 @@ def is_json(content_type: str | None) -> bool:
 
 def load_object(body: bytes) -> dict[str, Any]:
     """The JSON object in `body`; MalformedRequest for anything else."""
+    parsed = _parsed(body)
+    if not isinstance(parsed, dict):
+        raise MalformedRequest(f"body: expected an object, got {type(parsed).__name__}")
+    return parsed
+
+
+def load_objects(body: bytes) -> list[Any]:
+    """What a list in `body` holds, or its one object; MalformedRequest for anything else."""
+    parsed = _parsed(body)
+    if isinstance(parsed, dict):
+        return [parsed]
+    if not isinstance(parsed, list):
+        raise MalformedRequest(f"body: expected an object or a list, got {type(parsed).__name__}")
+    return parsed
+
+
+def _parsed(body: bytes) -> Any:
     try:
         parsed = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         raise MalformedRequest(f"body: not JSON: {error}") from error
-    if not isinstance(parsed, dict):
-        raise MalformedRequest(f"body: expected an object, got {type(parsed).__name__}")
     if body.count(b"[") + body.count(b"{") > _MAX_DEPTH and _too_deep(parsed):
         raise MalformedRequest(f"body: nested deeper than {_MAX_DEPTH}")
     return parsed
@@ -35,7 +50,7 @@ def load_object(body: bytes) -> dict[str, Any]:
 
 def _too_deep(value: Any) -> bool:
     """Whether anything in `value` is nested deeper than allowed; walks level by level."""
-    level = [value]
+    level = [value] if isinstance(value, (dict, list)) else []
     for _ in range(_MAX_DEPTH):
         level = [
             child

@@ -8,6 +8,8 @@ import warnings
 
 import click
 
+from training.commands.accuracy import accuracy_command
+from training.commands.actuals import actuals_command
 from training.commands.fleet import fleet_command
 from training.commands.monitor import monitor_command, report_command
 from training.commands.package import package_command
@@ -56,6 +58,8 @@ def main() -> None:
       python -m training list
       python -m training package churn 7          somebody's scikit-learn or Keras model, as ONNX
       python -m training worker                   do the jobs that were asked for over HTTP
+      python -m training actuals                  what came true of forecasts
+      python -m training accuracy iris --days 7   how right were the answers?
       python -m training monitor                  windows, drift and alerts of what is predicted
       python -m training report iris --days 7
     """
@@ -78,6 +82,8 @@ main.add_command(monitor_command)
 main.add_command(report_command)
 main.add_command(job_command)
 main.add_command(end_run_command)
+main.add_command(actuals_command)
+main.add_command(accuracy_command)
 
 
 def quieten() -> None:

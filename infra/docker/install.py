@@ -1,7 +1,8 @@
 """Installs a lock into an image's environment; run by the Dockerfile, with the standard library.
 
 `--slim` leaves out what serving cannot use of its libraries: their tests, the descriptions of
-Amazon's other services, what converts models, and symbols for debuggers.
+Amazon's other services, what converts models, formats of pictures that are refused, databases that
+are none of ours, what compilers and type checkers read, and symbols for debuggers.
 """
 
 from __future__ import annotations
@@ -25,9 +26,25 @@ _SPARE = (
     "onnxruntime/capi/libonnxruntime.so*",
     "numpy/distutils",
     "numpy/f2py",
+    "numpy/_core/include",
     "pygments",
     "sqlalchemy/testing",
+    "sqlalchemy/dialects/mssql",
+    "sqlalchemy/dialects/mysql",
+    "sqlalchemy/dialects/oracle",
+    # Pictures are PNG, JPEG or WebP; nothing is written onto them, no profile is followed.
+    "PIL/_avif*",
+    "PIL/_imagingcms*",
+    "PIL/_imagingft*",
+    "PIL/_imagingtk*",
+    "pillow.libs/libavif*",
+    "pillow.libs/libbrotli*",
+    "pillow.libs/libfreetype*",
+    "pillow.libs/libharfbuzz*",
+    "pillow.libs/liblcms2*",
 )
+# What a running interpreter never opens.
+_SOURCES = ("*.pyi", "*.pyx", "*.pxd", "*.c", "*.h", "*.a")
 # Published with symbols; what others bundle below `*.libs` was altered after linking, and stays.
 _SYMBOLS = ("sqlalchemy", "uvloop", "yaml")
 
@@ -54,7 +71,8 @@ def slim(packages: Path) -> None:
     ]
     spare = [path for pattern in _SPARE for path in packages.glob(pattern)]
     tests = [path for path in packages.rglob("tests") if path.is_dir()]
-    for path in (*services, *spare, *tests):
+    sources = [path for pattern in _SOURCES for path in packages.rglob(pattern)]
+    for path in (*services, *spare, *tests, *sources):
         if path.is_dir():
             shutil.rmtree(path)
         else:

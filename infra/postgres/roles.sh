@@ -39,11 +39,12 @@ OWNER_PASSWORD=$(password ledger_url_owner baton_owner baton)
 WRITER_PASSWORD=$(password ledger_url_writer baton_writer baton)
 NODE_PASSWORD=$(password ledger_url_node baton_node baton)
 WORKER_PASSWORD=$(password jobs_url_worker baton_worker baton)
+LOG_PASSWORD=$(password predictions_url_log baton_log baton)
 MLFLOW_PASSWORD=$(password mlflow_database_url mlflow mlflow)
 auth_password=$(password mlflow_auth_database_url mlflow mlflow_auth)
 [ "$MLFLOW_PASSWORD" = "$auth_password" ] ||
   fail "$secrets/mlflow_auth_database_url: expected the password of mlflow_database_url: it is one role"
-export OWNER_PASSWORD WRITER_PASSWORD NODE_PASSWORD WORKER_PASSWORD MLFLOW_PASSWORD
+export OWNER_PASSWORD WRITER_PASSWORD NODE_PASSWORD WORKER_PASSWORD LOG_PASSWORD MLFLOW_PASSWORD
 
 # A statement that fails is not written to the server's log: some of these have a password.
 export PGOPTIONS="-c log_statement=none -c log_min_error_statement=panic -c client_min_messages=warning"
@@ -52,10 +53,12 @@ psql -X -q -v ON_ERROR_STOP=1 --username "${POSTGRES_USER:-postgres}" --dbname p
 \getenv writer WRITER_PASSWORD
 \getenv node NODE_PASSWORD
 \getenv worker WORKER_PASSWORD
+\getenv log LOG_PASSWORD
 \getenv mlflow MLFLOW_PASSWORD
 
 SELECT format('CREATE ROLE %I', role)
-  FROM unnest(ARRAY['baton_owner', 'baton_writer', 'baton_node', 'baton_worker', 'mlflow']) AS role
+  FROM unnest(ARRAY['baton_owner', 'baton_writer', 'baton_node', 'baton_worker', 'baton_log',
+    'mlflow']) AS role
  WHERE role NOT IN (SELECT rolname FROM pg_roles) \gexec
 
 ALTER ROLE baton_owner NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS
@@ -66,6 +69,8 @@ ALTER ROLE baton_node NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASS
   LOGIN PASSWORD :'node';
 ALTER ROLE baton_worker NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS
   LOGIN PASSWORD :'worker';
+ALTER ROLE baton_log NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS
+  LOGIN PASSWORD :'log';
 ALTER ROLE mlflow NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS
   LOGIN PASSWORD :'mlflow';
 
@@ -74,9 +79,11 @@ SELECT format('CREATE DATABASE %I OWNER %I', name, owner)
     AS wanted (name, owner)
  WHERE name NOT IN (SELECT datname FROM pg_database) \gexec
 
--- Nobody connects to what is not theirs, or makes even a temporary table.
+-- Nobody connects to what is not theirs, or makes even a temporary table, but for who ships
+-- predictions: they are copied into one first.
 REVOKE ALL ON DATABASE mlflow, mlflow_auth, baton, postgres, template1 FROM PUBLIC;
-GRANT CONNECT ON DATABASE baton TO baton_writer, baton_node, baton_worker;
+GRANT CONNECT ON DATABASE baton TO baton_writer, baton_node, baton_worker, baton_log;
+GRANT TEMPORARY ON DATABASE baton TO baton_log;
 
 \connect mlflow
 ALTER SCHEMA public OWNER TO mlflow;
@@ -87,6 +94,6 @@ REVOKE ALL ON SCHEMA public FROM PUBLIC;
 \connect baton
 ALTER SCHEMA public OWNER TO baton_owner;
 REVOKE ALL ON SCHEMA public FROM PUBLIC;
-GRANT USAGE ON SCHEMA public TO baton_writer, baton_node, baton_worker;
+GRANT USAGE ON SCHEMA public TO baton_writer, baton_node, baton_worker, baton_log;
 SQL
 echo "roles.sh: databases mlflow, mlflow_auth and baton, with the roles that use them"

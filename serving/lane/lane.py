@@ -4,8 +4,8 @@ A prediction that is known to be quick is answered on the loop's thread: handing
 costs more than it takes. All others are answered by a few threads; when too many wait for those,
 the next is turned away at once. Versions that answer several requests by one call have more
 threads, which wait for that call together. Routes that predict nothing have threads of their own,
-so that health is told however busy the models are; those of jobs others, which a database can hold
-up.
+so that health is told however busy the models are; those of jobs and of feedback others, which a
+database can hold up.
 """
 
 from __future__ import annotations
@@ -22,16 +22,17 @@ from typing import Final
 from registry.errors import BatonError, MalformedRequest, Overloaded
 from serving import problems
 from serving.answer import Answer, trusted_id
-from serving.jobs import PATHS
+from serving.desk import FEEDBACK, JOB, PATHS
 from serving.lane.connection import Connection, all_taken
 from serving.lane.crew import Crew, Work
 from serving.lane.hot import Hot, hot
 from serving.lane.request import Request
 from serving.lane.turns import Turns
 from serving.lane.wsgi import Application, call, path_of
-from serving.protocols import Protocol
+from serving.protocols import Header, Protocol
 from serving.protocols.baton import Baton
 from serving.routes.parts import Parts
+from serving.routes.proxies import Proxies
 
 Give = Callable[..., None]  # as `Crew.give`
 _log = logging.getLogger(__name__)
@@ -74,6 +75,7 @@ class Lane:
         self._application = application
         self._answerer, self._manager, self._stop = parts.answerer, parts.manager, parts.stopping
         self.max_body_bytes = settings.max_body_bytes
+        self._proxies = Proxies(settings.trusted_proxies) if settings.trusted_proxies else None
         self.connections: set[Connection] = set()
         self._spare: set[Connection] = set()
         self._most_open = most_open
@@ -82,8 +84,8 @@ class Lane:
         self._models = self._crew("predict", settings.threads)
         self._joint: Crew | None = None  # until a version declares joint calls
         self._routes = Crew("route", threads=_ROUTE_THREADS, most_waiting=most_open)
-        self._jobs: Crew | None = None  # until somebody asks for one
-        self._job_threads = parts.desk.at_once
+        self._waiting: dict[str, Crew] = {}  # for a database, until somebody asks for one
+        self._at_once = {JOB: parts.jobs.at_once, FEEDBACK: parts.feedback.at_once}
         self._turns = Turns()
         self._known: dict[bytes, Hot | None] = {}
 
@@ -123,7 +125,7 @@ class Lane:
             route.protocol,
             route.model,
             request.body,
-            request.header,
+            self._header(request),
             version=route.version,
         )
         if self._is_quick(route, request):
@@ -140,7 +142,7 @@ class Lane:
         if not route and status != found.status:
             found = problems.Problem(HTTPStatus(status), str(error), found.request_id)
         protocol: Protocol = route.protocol if route else _BATON
-        return Answer(*protocol.refuse(found))
+        return self._noted(Answer(*protocol.refuse(found)), error, request, route)
 
     def look(self, now: float) -> None:
         """Once a second: end what has kept still for too long."""
@@ -153,9 +155,8 @@ class Lane:
             connection.abort()
         self._models.close()
         self._routes.close()
-        for crew in (self._joint, self._jobs):
-            if crew:
-                crew.close()
+        for crew in (*([self._joint] if self._joint else []), *self._waiting.values()):
+            crew.close()
 
     def _crew(self, name: str, threads: int) -> Crew:
         """Threads for models: they give way to the loop's."""
@@ -165,10 +166,12 @@ class Lane:
         """Who answers a request that is none of the hot ones."""
         if path.startswith(_FORECAST):
             return self._models
-        if path.startswith(PATHS):
-            self._jobs = self._jobs or self._crew("job", self._job_threads)
-            return self._jobs
-        return self._routes
+        name = next((name for name, starts in PATHS.items() if path.startswith(starts)), None)
+        if name is None:
+            return self._routes
+        if name not in self._waiting:
+            self._waiting[name] = self._crew(name, self._at_once[name])
+        return self._waiting[name]
 
     def _joined(self) -> Crew:
         self._joint = self._joint or self._crew("joint", _JOINT_THREADS)
@@ -232,7 +235,21 @@ class Lane:
         if found.status == HTTPStatus.INTERNAL_SERVER_ERROR:
             _log.error("cannot answer", exc_info=error, extra={"request_id": identity})
         protocol: Protocol = route.protocol if route else _BATON
-        return Answer(*protocol.refuse(found))
+        return self._noted(Answer(*protocol.refuse(found)), error, request, route)
+
+    def _noted(
+        self, answer: Answer, error: Exception, request: Request | None, route: Hot | None
+    ) -> Answer:
+        """A refusal; the one of a prediction is written down."""
+        if route and request:
+            self._answerer.turned_away(route.protocol, error, self._header(request), answer)
+        return answer
+
+    def _header(self, request: Request) -> Header:
+        """What a request's headers say, as far as it is to be believed."""
+        if self._proxies and request.peer and request.peer[0] in self._proxies:
+            return request.header
+        return request.header_of_a_client
 
 
 def _until(request: Request) -> float:

@@ -17,18 +17,14 @@ from flask import Blueprint, Response, request, url_for
 from registry.errors import (
     JobOver,
     MalformedRequest,
-    NotReady,
-    Overloaded,
-    RequestError,
     RequestTooLarge,
     UnknownJob,
-    UnsupportedMediaType,
 )
 from registry.job_bodies import SeriesBody, TrainBody
 from registry.jobs import Job, JobKind, JobQueue, JobRequest
 from serving.keys import Key, Scope
-from serving.routes.parts import failed, parts, whole_body
-from serving.strict_json import is_json, load_object
+from serving.routes.parts import guarded, json_body, parts
+from serving.strict_json import load_object
 
 blueprint = Blueprint("jobs", __name__)
 _SHOWN: Final = 50
@@ -44,38 +40,31 @@ _READERS: Final[Mapping[JobKind, Callable[[Mapping[str, Any]], object]]] = {
 @blueprint.post("/train")
 def train() -> Response:
     """Ask for a training."""
-    return _guarded(lambda: _ask(JobKind.TRAIN))
+    return guarded(lambda: _ask(JobKind.TRAIN))
 
 
 @blueprint.post("/predict-custom")
 def predict_custom() -> Response:
     """Ask for a forecast of a series of one's own."""
-    return _guarded(lambda: _ask(JobKind.CUSTOM))
+    return guarded(lambda: _ask(JobKind.CUSTOM))
 
 
 @blueprint.get("/jobs")
 def list_jobs() -> Response:
     """One's newest jobs, in short."""
-    return _guarded(_listed)
+    return guarded(_listed)
 
 
 @blueprint.get("/jobs/<job>")
 def show_job(job: str) -> Response:
     """One job, with its log and result."""
-    return _guarded(lambda: _shown(job))
+    return guarded(lambda: _shown(job))
 
 
 @blueprint.delete("/jobs/<job>")
 def cancel_job(job: str) -> Response:
     """Cancel a job: at once if it waits, within seconds if it runs."""
-    return _guarded(lambda: _cancelled(job))
-
-
-def _guarded(answer: Callable[[], Response]) -> Response:
-    try:
-        return answer()
-    except (RequestError, NotReady, Overloaded) as error:
-        return failed(error)
+    return guarded(lambda: _cancelled(job))
 
 
 def _ask(kind: JobKind) -> Response:
@@ -90,7 +79,7 @@ def _ask(kind: JobKind) -> Response:
         body=body,
         idempotency=_idempotency(),
     )
-    with held.desk.asked() as queue:
+    with held.jobs.asked() as queue:
         job, is_new = queue.enqueue(wanted, most_live=held.settings.jobs_per_key)
     response = _answer(_whole(job), 202 if is_new else 200)
     response.headers["Location"] = _url(job)
@@ -99,20 +88,20 @@ def _ask(kind: JobKind) -> Response:
 
 def _listed() -> Response:
     key = _reader()
-    with parts().desk.asked() as queue:
+    with parts().jobs.asked() as queue:
         found = queue.newest(_owner(key), most=_SHOWN)
     return _answer({"jobs": [{**job.to_json(whole=False), "url": _url(job)} for job in found]})
 
 
 def _shown(job: str) -> Response:
     key = _reader()
-    with parts().desk.asked() as queue:
+    with parts().jobs.asked() as queue:
         return _answer(_whole(_own(queue, job, key)))
 
 
 def _cancelled(job: str) -> Response:
     key = _reader()
-    with parts().desk.asked() as queue:
+    with parts().jobs.asked() as queue:
         found = _own(queue, job, key)
         ended = queue.cancel(found.id)
     if ended is None:
@@ -141,12 +130,7 @@ def _own(queue: JobQueue, job: str, key: Key | None) -> Job:
 
 def _body() -> bytes:
     """The request's body. Raises RequestTooLarge, MalformedRequest or UnsupportedMediaType."""
-    content_type = request.headers.get("Content-Type")
-    if not is_json(content_type):
-        raise UnsupportedMediaType(
-            f"Content-Type: expected application/json, got {content_type or 'none'}"
-        )
-    body = whole_body()
+    body = json_body()
     if len(body) > _MOST_BYTES:
         raise RequestTooLarge(f"body: {len(body)} bytes, at most {_MOST_BYTES}")
     return body

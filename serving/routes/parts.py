@@ -3,23 +3,35 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import cast
 
 from flask import Response, current_app, request
 from werkzeug.exceptions import RequestEntityTooLarge
 
-from registry.errors import BatonError, MalformedRequest, RequestTooLarge
+from registry.errors import (
+    BatonError,
+    MalformedRequest,
+    NotReady,
+    Overloaded,
+    RequestError,
+    RequestTooLarge,
+    UnsupportedMediaType,
+)
+from registry.jobs import JobQueue
+from registry.outcomes import Outcomes
 from registry.settings import Settings
 from serving import problems
 from serving.access import Access
 from serving.answer import Answer, Answerer, trusted_id
-from serving.jobs import Desk
+from serving.desk import Desk
 from serving.keys import Scope
 from serving.manager import Manager
 from serving.problems import Problem
 from serving.protocols import Protocol
 from serving.protocols.baton import Baton
+from serving.strict_json import is_json
 
 EXTENSION = "baton"
 BATON = Baton()
@@ -37,7 +49,7 @@ _FOR_EVERYONE = frozenset(
 )
 # Scrapers have a key of their own: what is counted tells of every model.
 _SCRAPED = "operations.prometheus"
-# Each protocol refuses in its own words; jobs need scopes of their own.
+# Each protocol refuses in its own words; jobs and feedback need scopes of their own.
 _ADMITTED_LATER = frozenset(
     {
         "predict.predict_default",
@@ -50,6 +62,7 @@ _ADMITTED_LATER = frozenset(
         "jobs.list_jobs",
         "jobs.show_job",
         "jobs.cancel_job",
+        "feedback.tell",
     }
 )
 
@@ -62,7 +75,8 @@ class Parts:
     manager: Manager
     answerer: Answerer
     access: Access
-    desk: Desk
+    jobs: Desk[JobQueue]
+    feedback: Desk[Outcomes]
     stopping: threading.Event = field(default_factory=threading.Event)
 
 
@@ -91,7 +105,9 @@ def predicted(
     try:
         body = whole_body()
     except BatonError as error:
-        return failed(error, protocol)
+        answer = _refusal(error, protocol)
+        parts().answerer.turned_away(protocol, error, request.headers.get, answer)
+        return respond(answer)
     answerer = parts().answerer
     return respond(answerer.answer(protocol, model, body, request.headers.get, version=version))
 
@@ -109,15 +125,37 @@ def whole_body() -> bytes:
         raise MalformedRequest(said) from error
 
 
+def json_body() -> bytes:
+    """The same of a body that says that it is JSON. Raises UnsupportedMediaType too."""
+    content_type = request.headers.get("Content-Type")
+    if not is_json(content_type):
+        raise UnsupportedMediaType(
+            f"Content-Type: expected application/json, got {content_type or 'none'}"
+        )
+    return whole_body()
+
+
+def guarded(answer: Callable[[], Response]) -> Response:
+    """What `answer` says, or what is said of its error, if that is no fault of ours."""
+    try:
+        return answer()
+    except (RequestError, NotReady, Overloaded) as error:
+        return failed(error)
+
+
 def failed(error: BatonError, protocol: Protocol = BATON) -> Response:
     """What `protocol` says of an error."""
-    identity = trusted_id(request.headers.get("X-Request-Id"))
-    return refused(problems.problem(error, request_id=identity), protocol)
+    return respond(_refusal(error, protocol))
 
 
 def refused(problem: Problem, protocol: Protocol = BATON) -> Response:
     """A refusal in the words of `protocol`."""
     return respond(Answer(*protocol.refuse(problem)))
+
+
+def _refusal(error: BatonError, protocol: Protocol) -> Answer:
+    identity = trusted_id(request.headers.get("X-Request-Id"))
+    return Answer(*protocol.refuse(problems.problem(error, request_id=identity)))
 
 
 def respond(answer: Answer) -> Response:

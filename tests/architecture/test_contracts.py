@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[2]
 TREES = ("serving", "training", "registry")
 PLANTED = {
     "a worker reaches the ledger": ("serving/answer.py", "import registry.sql_ledger"),
-    "a worker reaches the queue of jobs": ("serving/jobs.py", "import registry.sql_jobs"),
+    "a worker reaches the queue of jobs": ("serving/desk.py", "import registry.sql_jobs"),
     "a workload knows its sibling": ("training/workloads/iris.py", "from . import petr4"),
     "a watcher needs Alembic": ("serving/node/heads.py", "import alembic"),
     "a ledger cannot be opened without Alembic": (

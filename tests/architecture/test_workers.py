@@ -113,5 +113,11 @@ def test_only_a_request_for_a_job_loads_what_reaches_a_database(home: Path) -> N
     assert (answers["jobs"][0], imported) == (200, ["sqlalchemy"])
 
 
+def test_only_feedback_loads_what_reaches_its_database(home: Path) -> None:
+    asked = "asked['told'] = client.post('/feedback', json=[])"
+    answers, imported = run(home, asked)
+    assert (answers["told"][0], imported) == (200, ["sqlalchemy"])
+
+
 def test_the_check_sees_a_forbidden_import(home: Path) -> None:
     assert "sqlalchemy" in run(home, "import sqlalchemy.orm")[1]

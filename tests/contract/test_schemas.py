@@ -25,13 +25,16 @@ from registry.grants import grants_file
 from registry.jobs_database import KEPT as JOBS
 from registry.ledger import Turn
 from registry.ledger_database import KEPT as LEDGER
+from registry.outcomes_database import KEPT as OUTCOMES
+from registry.predictions_database import KEPT as PREDICTIONS
 from registry.sql_jobs import SqlJobs
 from registry.sql_ledger import SqlLedger
+from registry.sql_predictions import SqlPredictions
 from tests.fakes import draft
 from tests.fakes.old_schemas import make_old
 
 OLD = [(LEDGER, 1), (LEDGER, 2), (JOBS, 1)]
-BOTH = [LEDGER, JOBS]
+ALL = [LEDGER, JOBS, PREDICTIONS, OUTCOMES]
 
 
 @contextmanager
@@ -83,7 +86,7 @@ def test_older_tables_become_those_of_today(url: str, kept: Kept, number: int) -
 
 
 @pytest.mark.usefixtures("in_a_folder")
-@pytest.mark.parametrize("kept", BOTH)
+@pytest.mark.parametrize("kept", ALL)
 def test_new_tables_are_made_at_once_and_as_defined(url: str, kept: Kept) -> None:
     assert kept.migrate(url) == Migrated(None, kept.schema.newest, ())
     assert differences(url, kept) == []
@@ -147,11 +150,13 @@ def test_what_is_up_to_date_is_only_looked_at(url: str) -> None:
     with heard():
         SqlLedger(url).close()
         SqlJobs(url).close()
+        SqlPredictions(url).close()
     assert {"CREATE", "INSERT"} <= set(said), "the ear works"
     said.clear()
     with heard():
         SqlLedger(url).close()
         SqlJobs(url).close()
+        SqlPredictions(url).close()
     assert set(said) <= {"SELECT", "PRAGMA"}
 
 
@@ -162,7 +167,7 @@ def ungranted(known: Iterable[str], kept: Kept) -> list[str]:
     return [table for table in known if not (table in revoked and table in granted)]
 
 
-@pytest.mark.parametrize("kept", BOTH)
+@pytest.mark.parametrize("kept", ALL)
 def test_every_table_has_its_lines_in_the_grants(kept: Kept) -> None:
     assert ungranted(kept.schema.metadata.tables, kept) == []
     assert ungranted(["baton_new"], kept) == ["baton_new"]
@@ -171,7 +176,8 @@ def test_every_table_has_its_lines_in_the_grants(kept: Kept) -> None:
 @pytest.mark.usefixtures("in_a_folder")
 def test_the_command_says_what_it_did(url: str, tmp_path: Path) -> None:
     unset = dict.fromkeys(name for name in os.environ if name.startswith(("BATON_", "MLFLOW_")))
-    given = {"BATON_HOME": str(tmp_path), "BATON_LEDGER_URL": url, "BATON_JOBS_URL": url}
+    parts = dict.fromkeys((f"BATON_{part}_URL" for part in ("LEDGER", "JOBS", "PREDICTIONS")), url)
+    given = {"BATON_HOME": str(tmp_path), **parts}
 
     def said() -> list[str]:
         done = CliRunner(env=unset | given).invoke(main, ["migrate"])
@@ -179,8 +185,10 @@ def test_the_command_says_what_it_did(url: str, tmp_path: Path) -> None:
         return [line.partition(": ")[2].partition(";")[0] for line in done.output.splitlines()]
 
     make_old(url, "ledger", 2)
-    assert said() == ["changed from schema 2 to 3", "made, schema 2"]
-    assert said() == ["has schema 3 already", "has schema 2 already"]
+    assert said() == ["changed from schema 2 to 3", "made, schema 2", *["made, schema 1"] * 2]
+    assert said() == [f"has schema {number} already" for number in (3, 2, 1, 1)]
+    given["BATON_PREDICTIONS_URL"] = "off"
+    assert len(said()) == 2
     migrated_by_the_next_release(url, since=3)
     assert said()[0] == "schema 4 is newer than this code's 3: left as it is"
 
@@ -234,10 +242,12 @@ sys.modules["alembic"] = None
 from registry.errors import SettingsError
 from registry.sql_jobs import SqlJobs
 from registry.sql_ledger import SqlLedger
+from registry.sql_predictions import SqlPredictions
 try:
-    for _ in range(2):  # the queue is made, then opened
+    for _ in range(2):  # the others are made, then opened
         SqlLedger(sys.argv[1]).heads()
         SqlJobs(sys.argv[1]).look()
+        SqlPredictions(sys.argv[1]).found([])
 except SettingsError as error:
     sys.exit(str(error))
 """

@@ -13,6 +13,26 @@ from registry.predictions import Prediction
 _numbers = itertools.count(1)
 
 
+def record(prediction_id: str = "p1", **given: Any) -> Prediction:
+    """One that was answered, of one row that said 1.0, at 1000 s."""
+    usual: dict[str, Any] = {
+        "request_id": "r",
+        "time": 1000.0,
+        "model": "iris",
+        "version": "1",
+        "endpoint": "baton",
+        "method": "POST",
+        "key_id": "",
+        "status": 200,
+        "error": "",
+        "latency_ms": 1.0,
+        "rows": 1,
+        "inputs": {},
+        "outputs": {"y": [1.0]},
+    }
+    return Prediction(prediction_id=prediction_id, **{**usual, **given})
+
+
 def prediction(**given: Any) -> Prediction:
     """A record of `iris` version 1, answered with 200, but for what is given."""
     number = next(_numbers)
@@ -51,12 +71,13 @@ class Told:
 
 
 class FakePredictionLog:
-    """Holds records; `is_down` makes every question fail."""
+    """Holds records; counts how often it is `asked`; `is_down` makes every question fail."""
 
     def __init__(self, records: Iterable[Prediction] = ()) -> None:
         """With these records."""
         self.records = [*records]
         self.is_down = False
+        self.asked = 0
 
     def predictions(
         self, model: str, since: float, until: float, *, version: str | None = None
@@ -89,5 +110,6 @@ class FakePredictionLog:
         return sorted(inside, key=lambda one: one.time)
 
     def _asked(self) -> None:
+        self.asked += 1
         if self.is_down:
             raise Unreachable("the prediction log does not answer")

@@ -1,4 +1,4 @@
-"""Queues of jobs that a route may meet besides one that works."""
+"""Queues of jobs, and stores of outcomes, that a route may meet besides those that work."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import threading
 from typing import Any
 
 from registry.errors import Unreachable
+from tests.fakes.outcomes import MemoryOutcomes
 
 
 class AwayQueue:
@@ -26,3 +27,17 @@ class StuckQueue:
         self.inside.release()
         self.go_on.wait(30)
         return []
+
+
+class StuckOutcomes(MemoryOutcomes):
+    """Its database takes as long as the test wants."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inside = threading.Semaphore(0)
+        self.go_on = threading.Event()
+
+    def tell(self, *args: Any, **kwargs: Any) -> Any:
+        self.inside.release()
+        self.go_on.wait(30)
+        return super().tell(*args, **kwargs)

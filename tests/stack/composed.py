@@ -6,6 +6,7 @@ import http.client
 import json
 import ssl
 import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -38,6 +39,11 @@ services:
   registrar:
     volumes: ["./benchmarks/gates.toml:{GATES}:ro"]
 """
+
+
+def say(text: str) -> None:
+    """A line for whoever waits."""
+    sys.stderr.write(f"  {text}\n")
 
 
 @dataclass

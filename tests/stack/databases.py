@@ -23,6 +23,7 @@ PASSWORDS = {
     "baton_writer": "the-writers-own-password",
     "baton_node": "n0de's p@ss/word: 100%\\safe$(id)",
     "baton_worker": "the-workers-own-password",
+    "baton_log": "the-shippers-own-password",
     "mlflow": "the-trackers-own-password",
 }
 SECRETS = {
@@ -30,6 +31,7 @@ SECRETS = {
     "ledger_url_writer": ("baton_writer", "baton"),
     "ledger_url_node": ("baton_node", "baton"),
     "jobs_url_worker": ("baton_worker", "baton"),
+    "predictions_url_log": ("baton_log", "baton"),
     "mlflow_database_url": ("mlflow", "mlflow"),
     "mlflow_auth_database_url": ("mlflow", "mlflow_auth"),
 }

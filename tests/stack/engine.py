@@ -19,9 +19,12 @@ from pathlib import Path
 
 import pytest
 
-NEEDED = ("dockerd", "docker", "containerd", "runc", "mmdebstrap", "iptables-save", "ip", "openssl")
+NEEDED = (
+    "dockerd", "docker", "containerd", "runc", "mmdebstrap", "iptables-save", "ip", "openssl",
+    "curl", "git",
+)  # fmt: skip
 # Debian's packages of the above.
-PACKAGES = "docker.io mmdebstrap iptables iproute2 openssl"
+PACKAGES = "docker.io mmdebstrap iptables iproute2 openssl curl git"
 _PATIENCE_SECONDS = 60
 # Debian's client first: it builds with what is in the engine, newer ones want a plugin for that.
 _PATH = f"/usr/sbin:/usr/bin:/sbin:/bin:{os.environ.get('PATH', '')}"

@@ -14,7 +14,8 @@ import sqlalchemy as sa
 from registry.settings import Settings
 from tests.integration.commands import GATES, MODEL, ROOT, Shell, _graph
 from tests.postgres import Postgres
-from tests.seaweed import BUCKET, WRITER, Seaweed
+from tests.seaweed import BUCKET, READER, WRITER, Seaweed
+from tests.servingfakes.node import Node
 
 PREFIX = "artifacts"
 SERVES = 2
@@ -151,3 +152,27 @@ def _rows(url: str) -> dict[str, list[tuple[Any, ...]]]:
         }
     engine.dispose()
     return {name: sorted(map(tuple, rows), key=repr) for name, rows in found.items()}
+
+
+def node_on(site: Site, home: Path) -> Node:
+    """A node that may read, and nothing else."""
+    made = Node(home, workers=1)
+    made.environ = {
+        "BATON_LEDGER_URL": site.settings.ledger_url,
+        "BATON_GATES": site.environ["BATON_GATES"],
+        "MLFLOW_S3_ENDPOINT_URL": site.settings.s3_endpoint,
+        **READER,
+    }
+    return made
+
+
+def until_answers(node: Node, weight: float, key: tuple[int, int]) -> None:
+    """The version that multiplies by `weight` answers, by the entry of this epoch and seq."""
+
+    def answers() -> bool:
+        reply = node.ask("POST", f"/models/{MODEL}/predict", {"instances": [[1.0, 1.0]]})
+        shown = node.ask("GET", f"/models/{MODEL}").json
+        found = reply.status == 200 and reply.json["predictions"]
+        return (found, (shown.get("epoch"), shown.get("seq"))) == ([[2 * weight]], key)
+
+    node.until(answers, f"v{weight:g} answers as {key}")

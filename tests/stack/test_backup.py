@@ -18,9 +18,8 @@ from registry.backup.place import Place
 from tests.integration.commands import MODEL
 from tests.missing import ServiceMissing
 from tests.postgres import Postgres
-from tests.seaweed import BUCKET, READER, Seaweed
-from tests.servingfakes.node import Node
-from tests.stack.sites import SERVES, Site
+from tests.seaweed import BUCKET, Seaweed
+from tests.stack.sites import SERVES, Site, node_on, until_answers
 
 KILLS = 3
 
@@ -78,30 +77,6 @@ def same(restored: Site, site: Site) -> None:
     [newest, *_] = restored.call("history", MODEL, "--json").json["entries"]
     assert (newest["version"], newest["kind"], newest["actor"]) == (SERVES, "restore", "ada")
     assert restored.alias() == SERVES
-
-
-def node_on(site: Site, home: Path) -> Node:
-    """A node that may read, and nothing else."""
-    made = Node(home, workers=1)
-    made.environ = {
-        "BATON_LEDGER_URL": site.settings.ledger_url,
-        "BATON_GATES": site.environ["BATON_GATES"],
-        "MLFLOW_S3_ENDPOINT_URL": site.settings.s3_endpoint,
-        **READER,
-    }
-    return made
-
-
-def until_answers(node: Node, weight: float, key: tuple[int, int]) -> None:
-    """The version that multiplies by `weight` answers, by the entry of this epoch and seq."""
-
-    def answers() -> bool:
-        reply = node.ask("POST", f"/models/{MODEL}/predict", {"instances": [[1.0, 1.0]]})
-        shown = node.ask("GET", f"/models/{MODEL}").json
-        found = reply.status == 200 and reply.json["predictions"]
-        return (found, (shown.get("epoch"), shown.get("seq"))) == ([[2 * weight]], key)
-
-    node.until(answers, f"v{weight:g} answers as {key}")
 
 
 def test_what_is_restored_is_what_was_and_nodes_follow_it(

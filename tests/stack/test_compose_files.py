@@ -63,7 +63,10 @@ def _service_faults(name: str, service: Mapping[str, Any]) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def config() -> Mapping[str, Any]:
-    return configuration(PRODUCTION)
+    """With what runs only when it is asked for by name."""
+    found = configuration(PRODUCTION, COMPOSE_PROFILES="*")
+    assert "restore" in found["services"]
+    return found
 
 
 @pytest.mark.parametrize("files", [(PRODUCTION,), (PRODUCTION, MINIO)])

@@ -1,6 +1,6 @@
 """The promises end to end, on the whole stack as processes: `make test-stack`.
 
-What is killed here is killed once each; `make nightly` does it at length.
+What is killed here is killed once each; `make nightly` goes on for BATON_TEST_STACK_REQUESTS.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -25,8 +26,10 @@ from tests.missing import ServiceMissing
 from tests.stack.native import Native, stack
 from tests.stack.register_linear import MODEL
 
-pytestmark = pytest.mark.timeout(900)
+REQUESTS = int(os.environ.get("BATON_TEST_STACK_REQUESTS", "0"))
 RATE = 100
+# What a round takes on a busy machine, and then as long as so many requests take.
+pytestmark = pytest.mark.timeout(900 + 4 * REQUESTS // RATE)
 VERSIONS = 6
 WORKFLOW = ROOT / ".github" / "workflows" / "train-promote.yml"
 
@@ -67,29 +70,38 @@ def test_whatever_ends_no_client_notices_and_every_door_leads_to_production(
     load = Load(
         native.plain_port, f"/models/{MODEL}/predict", RATE, tmp_path / "history", workers=0
     )
+    rounds, begun = 0, time.monotonic()
     with load.running():
-        serves(native.promote(2))
-        native.databases.server.kill()
-        _roll(native, signal.SIGKILL, first=0)
-        native.databases.server.restart()
-        serves(native.promote(3))
-        native.s3.kill()
-        _kill_workers(native)
-        native.s3.restart()
-        serves(native.promote(4))
-        native.mlflow.kill()
-        _roll(native, signal.SIGTERM, first=0)
-        _roll(native, signal.SIGTERM, first=1)
-        native.mlflow.start()
-        serves(native.rollback())
-        serves(native.click(5))
+        while not rounds or RATE * (time.monotonic() - begun) < REQUESTS:
+            _everything_ends(native, serves)
+            rounds += 1
     rows = list(history.observations(load.rows()))
     assert violations(_without_seq(rows), ids=load.ids, predict=predict) == []
     assert late(rows, seen) == []
     say(
-        f"stack: 0 of {load.count} requests through nginx failed or wrong, over 5 promotions, a "
-        "rollback and a click, while PostgreSQL, S3, MLflow, workers and nodes ended"
+        f"stack: 0 of {load.count} requests through nginx failed or wrong, over {5 * rounds} "
+        f"changes of Production, while PostgreSQL, S3, MLflow, workers and nodes ended "
+        f"{rounds} times each"
     )
+
+
+def _everything_ends(native: Native, serves: Callable[[int], None]) -> None:
+    """Three promotions, a rollback and a click, and before each something else is killed."""
+    serves(native.promote(2))
+    native.databases.server.kill()
+    _roll(native, signal.SIGKILL, first=0)
+    native.databases.server.restart()
+    serves(native.promote(3))
+    native.s3.kill()
+    _kill_workers(native)
+    native.s3.restart()
+    serves(native.promote(4))
+    native.mlflow.kill()
+    _roll(native, signal.SIGTERM, first=0)
+    _roll(native, signal.SIGTERM, first=1)
+    native.mlflow.start()
+    serves(native.rollback())
+    serves(native.click(5))
 
 
 def late(rows: list[Observation], seen: list[tuple[float, int]]) -> list[str]:

@@ -15,6 +15,8 @@ from psycopg2.errors import InsufficientPrivilege
 from registry.errors import SettingsError, Unreachable
 from registry.jobs_database import KEPT as JOBS
 from registry.ledger_database import KEPT as LEDGER
+from registry.outcomes_database import KEPT as OUTCOMES
+from registry.predictions_database import KEPT as PREDICTIONS
 from registry.sql_jobs import SqlJobs
 from registry.sql_ledger import SqlLedger
 from serving.node.heads import LedgerHeads
@@ -51,6 +53,11 @@ HISTORY = (
     "UPDATE baton_jobs SET owner = 'another'",
     "UPDATE baton_jobs SET body = 'another'",
     "UPDATE baton_jobs_schema SET version = 99",
+    "UPDATE baton_predictions SET outputs = '{}'",
+    "UPDATE baton_refused_predictions SET reason = 'another'",
+    "UPDATE baton_prediction_positions SET lane = 'another'",
+    "UPDATE baton_predictions_schema SET version = 99",
+    "TRUNCATE baton_predictions",
 )
 WRITES = (
     "INSERT INTO baton_entries VALUES (1, 'm', 1, 1, 'k', 'r', 'a', 'd', 'why', NULL, 1, '', 'h')",
@@ -63,6 +70,25 @@ WRITES = (
     "UPDATE baton_leases SET holder = 'me'",
     "DELETE FROM baton_leases",
 )
+SHIPPED = (
+    "INSERT INTO baton_refused_predictions VALUES ('id', 1, 'why', 'body')",
+    "UPDATE baton_prediction_positions SET read_to = 1",
+    "SELECT baton_predictions_day('2026-01-01')",
+)
+FORGOTTEN = (
+    "DELETE FROM baton_predictions",
+    "DELETE FROM baton_prediction_positions",
+    "DELETE FROM baton_refused_predictions",
+    "SELECT baton_predictions_drop('2026-01-01')",
+)
+READ = ("SELECT * FROM baton_predictions", "SELECT * FROM baton_refused_predictions")
+CHANGED = (
+    "UPDATE baton_outcomes SET label = 'another'",
+    "DELETE FROM baton_outcomes",
+    "UPDATE baton_outcomes_by_date SET number = 7",
+    "DELETE FROM baton_outcomes_by_date",
+    "UPDATE baton_outcomes_schema SET version = 7",
+)
 REFUSED = {
     "baton_writer": (
         *SCHEMAS,
@@ -70,8 +96,20 @@ REFUSED = {
         "INSERT INTO baton_node_status VALUES ('n', 1, '{}')",
         "UPDATE baton_node_status SET body = 'another'",
         "SELECT * FROM baton_jobs",
+        *SHIPPED,
+        *CHANGED,
     ),
-    "baton_node": (*SCHEMAS, *HISTORY, *WRITES, "UPDATE baton_jobs SET result = 'another'"),
+    "baton_node": (
+        *SCHEMAS,
+        *HISTORY,
+        *WRITES,
+        *SHIPPED,
+        *FORGOTTEN,
+        *READ,
+        *CHANGED,
+        "SELECT * FROM baton_outcomes",
+        "UPDATE baton_jobs SET result = 'another'",
+    ),
     "baton_worker": (
         *SCHEMAS,
         *HISTORY,
@@ -80,6 +118,22 @@ REFUSED = {
         "SELECT nextval('baton_jobs_n_seq')",
         "SELECT * FROM baton_leases",
         "SELECT * FROM baton_node_status",
+        *SHIPPED,
+        *FORGOTTEN,
+        *CHANGED,
+    ),
+    "baton_log": (
+        *(one for one in SCHEMAS if "TEMPORARY" not in one),
+        *HISTORY,
+        *WRITES,
+        *FORGOTTEN,
+        *READ,
+        *CHANGED,
+        "SELECT outputs FROM baton_predictions",
+        "DROP TABLE baton_predictions",
+        "ALTER TABLE baton_predictions ADD COLUMN mine integer",
+        "SELECT * FROM baton_jobs",
+        "SELECT * FROM baton_entries",
     ),
 }
 
@@ -93,7 +147,7 @@ def databases(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Databases]:
         missing.skip_or_fail()
     done = made.run_roles_sh()
     assert done.returncode == 0, done.stderr
-    for kept in (LEDGER, JOBS):
+    for kept in (LEDGER, JOBS, PREDICTIONS, OUTCOMES):
         assert kept.migrate(made.url("baton_owner")).roles
     yield made
     made.server.stop()

@@ -20,20 +20,29 @@ from pathlib import Path
 import pytest
 
 from registry.errors import SettingsError
+from registry.feedback import Fate, Receiver
 from registry.jobs import JobKind, JobRequest, JobState, Outcome, Progress, Standing
 from registry.listener import Listener
+from registry.predictions import Position
+from registry.retention import SECONDS_A_DAY as DAY
+from registry.retention import forget
 from registry.sql_jobs import SqlJobs
 from registry.sql_ledger import SqlLedger
+from registry.sql_outcomes import SqlOutcomes
+from registry.sql_predictions import SqlPredictions
 from serving.assignments import Held
 from serving.node.heads import LedgerHeads
 from serving.node.status import Status
 from tests.fakes import draft
+from tests.fakes.predicted import made
 from tests.integration.commands import MODEL, Registered, Shell
 from tests.missing import ServiceMissing
 from tests.mlflow_home import MlflowTemplate
 from tests.stack.databases import PASSWORDS, Databases
 
 PATIENCE_SECONDS = 60.0
+PARTS = ("LEDGER", "JOBS", "PREDICTIONS")
+SCHEMAS = 4  # what came true lies beside the predictions
 
 
 @pytest.fixture(scope="module")
@@ -63,13 +72,14 @@ def shell(
     """A person or CI with the writer's secret; the tables are there."""
     made = registered.shell(tmp_path_factory.mktemp("writer") / "var")
     tracking = {"MLFLOW_TRACKING_URI": made.settings.tracking_uri}
-    owner = {f"BATON_{name}_URL_FILE": secret(databases, "owner") for name in ("LEDGER", "JOBS")}
+    owner = {f"BATON_{name}_URL_FILE": secret(databases, "owner") for name in PARTS}
     done = made.call("migrate", **tracking, **owner)
     assert done.code == 0, done.err
-    assert done.out.count("made, schema") == done.out.count("granted to baton_node") == 2
+    made_and_granted = (done.out.count("made, schema"), done.out.count("granted to baton_node"))
+    assert made_and_granted == (SCHEMAS, SCHEMAS)
     assert PASSWORDS["baton_owner"] not in done.out
     again = made.call("migrate", "--json", **tracking, **owner)
-    assert {part["before"] for part in again.json.values()} == {2, 3}
+    assert {part["before"] for part in again.json.values()} == {1, 2, 3}
     writer = {"BATON_LEDGER_URL_FILE": secret(databases, "writer")}
     return Shell(made.settings, made.environ | tracking | writer)
 
@@ -256,3 +266,48 @@ def test_a_job_that_trains_reads_what_it_is_compared_with(
     opened("baton_writer").append(draft("compared"), expected=None, at_ms=1)
     head = opened("baton_worker").head("compared")
     assert head is not None
+
+
+@pytest.fixture
+def log_of(databases: Databases, shell: Shell) -> Iterator[Callable[[str], SqlPredictions]]:
+    """The prediction log as a role sees it."""
+    opened: list[SqlPredictions] = []
+
+    def open_as(role: str) -> SqlPredictions:
+        opened.append(SqlPredictions(databases.url(role)))
+        return opened[-1]
+
+    yield open_as
+    for one in opened:
+        one.close()
+
+
+def test_who_ships_predictions_adds_to_the_log_and_others_read_and_forget(
+    databases: Databases, log_of: Callable[[str], SqlPredictions]
+) -> None:
+    sink, days = log_of("baton_log"), [made(number, time=number * DAY) for number in range(3)]
+    unfit = made(9, status=2**40)
+    assert sink.append("spool", "lane", [*days, unfit], Position(1, 10)) == 3
+    assert sink.append("spool", "lane", days, Position(1, 10)) == 0
+    assert (sink.position("spool", "lane"), sink.refused) == (Position(1, 10), 1)
+    for role in ("baton_writer", "baton_worker"):
+        assert list(log_of(role).predictions("iris", 0, 3 * DAY)) == days
+    gone = forget(databases.url("baton_writer"), {"iris": 1.0}, otherwise=None, now=3 * DAY)
+    assert (gone.days, gone.records) == (2, 0)
+    assert list(log_of("baton_writer").predictions("iris", 0, 3 * DAY)) == days[2:]
+
+
+def test_nodes_take_feedback_and_others_fetch_what_came_true(
+    databases: Databases, log_of: Callable[[str], SqlPredictions]
+) -> None:
+    record = made(77)
+    assert log_of("baton_log").append("fed", "lane", [record], Position(1, 10)) == 1
+    piece = {"prediction_id": record.prediction_id, "row": 1, "actual": "virginica"}
+    for number, role in enumerate(("baton_log", "baton_worker", "baton_writer")):
+        with closing(SqlOutcomes(databases.url(role))) as outcomes:
+            receiver = Receiver(outcomes=outcomes, now=time.time)
+            received = receiver.receive([piece, {**piece, "row": 2}], by=role)
+            fates = {fate.value: count for fate, count in received.counts.items() if count}
+            assert fates == {("contradicting" if number else "accepted"): 1, "refused": 1}
+            corrected = {**piece, "actual": role, "correct": True}
+            assert receiver.receive([corrected], by=role).counts[Fate.ACCEPTED] == 1

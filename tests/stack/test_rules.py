@@ -32,7 +32,7 @@ from tests.stack.rules import (
     run,
 )
 
-RUNBOOK = "docs/alerts.md"
+RUNBOOK = "docs/operations.md"
 ALERTS = alerts()
 CASES = list(cases())
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from infra.docker.secret_files import fault_of
-from infra.stack_secrets import add_key, main, make
+from infra.stack_secrets import add_key, main, make, revoke_key
+from registry.errors import UsageError
 from serving.keys import KeyFile, Scope
 
 COMPOSE = Path(__file__).resolve().parents[2] / "docker-compose.prod.yml"
@@ -77,6 +78,22 @@ def test_keys_are_known_to_the_nodes_with_their_scopes(folder: Path):
     assert keys["client"].scopes == (Scope.PREDICT, Scope.TRAIN)
     assert keys["shop"].id in whole
     assert stat.S_IMODE((folder / "api_keys.json").stat().st_mode) == 0o444
+
+
+def test_a_key_is_ended_by_its_name_or_by_its_id_if_several_have_that_name(folder: Path):
+    first, second = (add_key(folder, "shop", ["predict"]).split("_")[1] for _ in range(2))
+    with pytest.raises(UsageError, match=f"2 keys are called 'shop', name one: {first}, {second}"):
+        revoke_key(folder, "shop")
+    assert revoke_key(folder, first) == first
+    assert main(["--folder", str(folder), "--revoke", "shop"]) == 0, "one is left of that name"
+    ended = {key.id for key in KeyFile(folder / "api_keys.json").read() if key.revoked}
+    assert ended == {first, second}
+    assert stat.S_IMODE((folder / "api_keys.json").stat().st_mode) == 0o444
+
+
+def test_a_key_that_is_not_there_cannot_be_ended(folder: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["--folder", str(folder), "--revoke", "nobody"]) == 2
+    assert "unknown key 'nobody'" in capsys.readouterr().err
 
 
 def test_without_openssl_it_says_which_files_to_put_there(

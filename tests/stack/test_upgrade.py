@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from infra.upgrade import UpgradeFailed, upgrade
+from infra.upgrade import UpgradeFailed, roll, upgrade
 
 
 @dataclass
@@ -22,14 +22,14 @@ class FakeCompose:
 
     def __call__(self, command: Sequence[str]) -> int:
         said = " ".join(command)
-        if command[0] == "exec":
+        if command[0] == "exec" and command[2] != "postgres":
             return self._ready(command[2])
         self.asked.append(said)
         self.looks = 0
         return int(said == self.fails)
 
     def _ready(self, node: str) -> int:
-        if f"up --detach --no-deps --wait {node}" not in self.asked:
+        if not any(said.endswith(f"--no-deps --wait {node}") for said in self.asked):
             return int(not self.is_ready_at_first)
         self.looks += 1
         return int(self.looks <= self.looks_until_ready)
@@ -37,6 +37,8 @@ class FakeCompose:
 
 ALL = [
     "build",
+    "up --detach --no-deps --wait postgres",
+    "exec -T postgres bash /docker-entrypoint-initdb.d/roles.sh",
     "run --rm --no-deps migrate-mlflow",
     "run --rm --no-deps migrate",
     "up --detach --no-deps --wait serving-a",
@@ -65,10 +67,28 @@ def test_a_node_that_never_has_its_models_again_ends_it_before_the_other_is_touc
     with pytest.raises(UpgradeFailed, match="serving-a is up and not ready"):
         upgrade(compose, sleep=slept.append)
     assert sum(slept) == 300
-    assert compose.asked == ALL[:4]
+    assert compose.asked == ALL[:6]
 
 
 def test_a_stack_that_serves_nothing_yet_is_not_waited_for():
     compose = FakeCompose(is_ready_at_first=False, looks_until_ready=10_000)
     upgrade(compose, sleep=lambda _: None)
     assert compose.asked == ALL
+
+
+ROLL = [
+    f"up --detach --force-recreate --no-deps --wait {node}" for node in ("serving-a", "serving-b")
+]
+
+
+def test_a_roll_is_the_nodes_one_by_one_in_new_containers():
+    compose = FakeCompose()
+    roll(compose, sleep=lambda _: None)
+    assert compose.asked == ROLL
+
+
+def test_a_roll_ends_before_the_other_node_if_the_first_is_not_what_it_was():
+    compose = FakeCompose(looks_until_ready=10_000)
+    with pytest.raises(UpgradeFailed, match="serving-a is up and not ready"):
+        roll(compose, sleep=lambda _: None)
+    assert compose.asked == ROLL[:1]

@@ -8,7 +8,17 @@ from pathlib import Path
 import pytest
 
 from registry.errors import SettingsError
-from registry.policy import Adoption, GatesFile, MetricRule, Packaging, Policy
+from registry.policy import (
+    Adoption,
+    GatesFile,
+    MetricRule,
+    Packaging,
+    Policy,
+    Promote,
+    Retrain,
+    Rollback,
+    Symptom,
+)
 from registry.settings import PACKAGED_GATES
 
 RULE = '[[models.iris.gates]]\ngate = "bound"\nmetric = "accuracy"\n'
@@ -46,6 +56,39 @@ def test_a_policy_is_read_whole(tmp_path: Path) -> None:
         allow_series_change=True,
         rules=(MetricRule(gate="not_worse", metric="mae", max_ratio=1, report_only=True),),
     )
+
+
+def test_what_follows_is_read_whole(tmp_path: Path) -> None:
+    text = """
+        [models.iris]
+        rollback = "alert"
+        watch = ["errors", "confidence"]
+        watch_minutes = 30
+        retrain = "on_schedule"
+        every_hours = 12
+        cool_down_hours = 1.5
+        most_a_day = 3
+        promote = "auto"
+        train = { workload = "iris", source = "csv", C = 2.0 }
+    """
+    assert read(tmp_path, text).of("iris") == Policy(
+        rollback=Rollback.ALERT,
+        watch=(Symptom.ERRORS, Symptom.CONFIDENCE),
+        watch_minutes=30,
+        retrain=Retrain.ON_SCHEDULE,
+        every_hours=12,
+        cool_down_hours=1.5,
+        most_a_day=3,
+        promote=Promote.AUTO,
+        train={"workload": "iris", "source": "csv", "C": 2.0},
+    )
+
+
+def test_by_itself_a_model_is_watched_and_left_and_nobody_trains(tmp_path: Path) -> None:
+    policy = read(tmp_path, "").of("iris")
+    assert (policy.rollback, policy.watch_minutes) == (Rollback.AUTO, 15)
+    assert policy.watch == tuple(Symptom)
+    assert (policy.retrain, policy.promote) == (Retrain.MANUAL, Promote.MANUAL)
 
 
 def test_a_pattern_is_for_models_without_an_entry_of_their_own(tmp_path: Path) -> None:
@@ -89,6 +132,18 @@ def test_the_packaged_file_is_understood_and_does_not_take_samples() -> None:
         '[models.iris]\nadoption = "maybe"',
         '[models.iris]\npackage = "yes"',
         "[models.iris]\npackage = true",
+        '[models.iris]\nrollback = "never"',
+        '[models.iris]\nwatch = "errors"',
+        '[models.iris]\nwatch = ["drift"]',
+        "[models.iris]\nwatch = [1]",
+        '[models.iris]\nretrain = "on_drift"',
+        '[models.iris]\nretrain = "often"\ntrain = {workload = "iris"}',
+        "[models.iris]\ntrain = 3",
+        "[models.iris]\ntrain = {seed = 3}",
+        '[models.iris]\ntrain = {workload = "iris", model = "lilies"}',
+        '[models.iris]\npromote = "yes"',
+        "[models.iris]\nevery_hours = 0",
+        "[models.iris]\nmost_a_day = 1.5",
         "[models.iris]\ngates = 3",
         "[models.iris.gates]\ngate = 'bound'",
         RULE,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ from prometheus_client import REGISTRY
 
 from registry.errors import Unreachable
 from registry.jobs import JobQueue, Look, Pulse
+from registry.ledger import Door, EntryKind
 from serving.node.surroundings import Surroundings
 from tests.servingfakes.watched import Inline, WatchedNode
 
@@ -101,6 +103,27 @@ def test_what_should_answer_and_what_does_are_counted_apart(node: WatchedNode) -
     node.retire()
     node.step()
     assert seqs() == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("door", "counted"), [(Door.WATCH, 1), (Door.REGISTRAR, 1), (Door.COMMAND, 0)]
+)
+def test_a_rollback_without_a_hand_is_shown_until_the_next_promotion(
+    node: WatchedNode, door: Door, counted: int
+) -> None:
+    def is_shown() -> float:
+        node.step()
+        return shown("baton_rolled_back", model="iris")
+
+    node.head(node.version(1))
+    assert is_shown() == 0
+    node.head(node.version(2))
+    node.head(node.version(1))
+    entries = node.ledger.entries
+    entries[-1] = dataclasses.replace(entries[-1], kind=EntryKind.ROLLBACK, door=door)
+    assert is_shown() == counted
+    node.head(node.version(3))
+    assert is_shown() == 0
 
 
 def test_models_that_are_not_served_here_are_not_counted(tmp_path: Path) -> None:

@@ -84,6 +84,7 @@ MINIMAL: Mapping[str, Any] = {
         "writer": {"existingSecret": "baton-writer"},
         "node": {"existingSecret": "baton-node"},
         "worker": {"existingSecret": "baton-worker"},
+        "log": {"existingSecret": "baton-log"},
     },
     "mlflow": {
         "url": "https://mlflow.example.com",

@@ -8,6 +8,7 @@
   (dict "path" "database.owner.existingSecret" "value" $v.database.owner.existingSecret)
   (dict "path" "database.writer.existingSecret" "value" $v.database.writer.existingSecret)
   (dict "path" "database.node.existingSecret" "value" $v.database.node.existingSecret)
+  (dict "path" "database.log.existingSecret" "value" $v.database.log.existingSecret)
   (dict "path" "mlflow.url" "value" $v.mlflow.url)
   (dict "path" "apiKeys.existingSecret" "value" $v.apiKeys.existingSecret) -}}
 {{- if $v.mlflow.auth -}}

@@ -1,0 +1,79 @@
+"""How an entry's version has done, in counts: what the watch after a promotion reads of the log.
+
+`PredictionCounts` is the port; the prediction log implements it. Pure.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from registry.sequential import Share
+
+UNSURE_BELOW: Final = 0.6  # a confidence less than this is low
+SLOW_SHARE: Final = 0.05  # of the version before, that many requests were slower than "slow"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Counts:
+    """Requests that one entry's version executed, each attempt by itself, its arm `serve` only.
+
+    `errors` are those with a status of 500 or more, `answered` those below 400: what a client did
+    wrong (400 to 499) is neither. Of the answered ones `slow` took longer than was asked about,
+    `rated` have a confidence, and `unsure` of those one below UNSURE_BELOW.
+    """
+
+    errors: int = 0
+    answered: int = 0
+    slow: int = 0
+    rated: int = 0
+    unsure: int = 0
+
+    @property
+    def requests(self) -> int:
+        """Those that count."""
+        return self.errors + self.answered
+
+    @property
+    def failed(self) -> Share:
+        """Errors, of all requests."""
+        return Share(self.errors, self.requests)
+
+    @property
+    def late(self) -> Share:
+        """Slow ones, of those that were answered."""
+        return Share(self.slow, self.answered)
+
+    @property
+    def doubtful(self) -> Share:
+        """Unsure ones, of those with a confidence."""
+        return Share(self.unsure, self.rated)
+
+
+@dataclass(frozen=True)
+class Reference:
+    """How the version before has done; `slow_ms` is None where it answered nothing.
+
+    Of n answered requests, floor(SLOW_SHARE × n) took longer than `slow_ms`, which is the latency
+    of the next one; fewer where several took exactly as long. They are its counts' `slow`.
+    """
+
+    counts: Counts
+    slow_ms: float | None
+
+
+class PredictionCounts(Protocol):
+    """Counts by model and ledger key (epoch, seq); Unreachable if the log cannot be read.
+
+    `since` is in seconds since 1970: no record of the entry is older, so nobody has to look there.
+    """
+
+    def reference(
+        self, model: str, key: tuple[int, int], *, since: float, newest: int
+    ) -> Reference:
+        """Of the `newest` requests of an entry (of all, if there are fewer)."""
+
+    def counts(
+        self, model: str, key: tuple[int, int], *, since: float, slow_ms: float | None
+    ) -> Counts:
+        """Of all requests of an entry; without `slow_ms` none is slow."""
