@@ -223,6 +223,8 @@ def test_it_brings_the_profile_of_what_it_learnt_from(churn: Trained) -> None:
     assert profile["numbers"].keys() == {"age", "calls"}
     assert profile["labels"]["left"].keys() == {"0", "1"}
     assert profile["rows"] == 240
+    assert profile["predicted"]["shares"].keys() <= {"0", "1"}, "what it answered its hold-out"
+    assert profile["predicted_rows"] == 60
 
 
 def test_a_mistake_in_the_file_ends_the_command_with_2_before_a_run_exists(tmp_path: Path) -> None:

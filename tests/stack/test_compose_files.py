@@ -121,7 +121,12 @@ def test_what_must_be_there_first_is_waited_for(config: Mapping[str, Any]):
     assert waits["postgres"] == {"check": done}
     assert waits["migrate"] == waits["migrate-mlflow"] == {"postgres": healthy}
     assert waits["mlflow"] == {"migrate-mlflow": done, "storage": healthy}
-    assert waits["registrar"] == waits["worker"] == {"migrate": done, "mlflow": healthy}
+    assert (
+        waits["registrar"]
+        == waits["worker"]
+        == waits["monitor"]
+        == {"migrate": done, "mlflow": healthy}
+    )
     assert waits["serving-a"] == waits["serving-b"] == {"migrate": done, "storage": healthy}
     assert {"serving-a", "serving-b", "mlflow"} <= {*waits["nginx"]}
     for name, others in waits.items():

@@ -39,6 +39,14 @@ def test_a_profile_survives_json():
     assert ReferenceProfile.from_json(json.loads(json.dumps(profile.to_json()))) == profile
 
 
+@pytest.mark.parametrize(
+    "predicted", [NumberProfile.of(np.arange(9.0)), LabelProfile.of("ab"), None]
+)
+def test_so_does_the_profile_of_answers(predicted: NumberProfile | LabelProfile | None):
+    profile = ReferenceProfile(4, {}, {}, predicted, 9 if predicted else 0)
+    assert ReferenceProfile.from_json(json.loads(json.dumps(profile.to_json()))) == profile
+
+
 def test_the_same_shares_are_stable_and_a_shift_is_not():
     assert population_stability([0.5, 0.5], [0.5, 0.5]) == 0
     # (0.2 − 0.5) ln(0.2 / 0.5) + (0.8 − 0.5) ln(0.8 / 0.5)
