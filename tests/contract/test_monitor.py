@@ -19,16 +19,17 @@ from registry.errors import SettingsError, Unreachable
 from registry.predictions import Prediction
 from registry.profile import LabelProfile, NumberProfile, ReferenceProfile
 from registry.settings import Settings
+from registry.verdicts import About, VerdictState
 from tests.contract.mlflow_store import embedded
 from tests.contract.typed import typed
-from tests.fakes.prediction_log import FakePredictionLog, Told, classified, prediction
+from tests.fakes.prediction_log import FakePredictionLog, NoTruth, Told, classified, prediction
+from training.monitoring.consequences import Cause
 from training.monitoring.live import Live
 from training.monitoring.metrics import Health
 from training.monitoring.monitor import Monitor, Parts
 from training.monitoring.page import Page
 from training.monitoring.reference import Reference
 from training.monitoring.thresholds import RulesFile
-from training.monitoring.truth import NoTruth
 from training.monitoring.weekly import Weekly
 from training.monitoring.window_run import WindowRun, WindowRuns, iso
 from training.tracking import Tracking
@@ -397,3 +398,25 @@ def test_the_report_command_writes_a_run_or_a_folder(
     done = typed(settings, "report", "roses", "--json")
     assert done.exit_code == 2
     assert "unknown model with predictions in 7 days 'roses'; there is: iris" in done.stdout
+
+
+def test_what_is_raised_of_the_version_that_answers_is_followed(settings: Settings) -> None:
+    """And asked again, with its window, where the queue or the ledger was away."""
+    causes: list[Cause] = []
+    away = [True]
+
+    def follow(found: Sequence[Cause]) -> None:
+        if away.pop() if away else False:
+            raise Unreachable("the queue is away")
+        causes.extend(found)
+
+    log = FakePredictionLog(records(SINCE, 250, inputs={"petal width (cm)": [0.9]}))
+    watching = monitor(settings, log, follow=follow)
+    with pytest.raises(Unreachable):
+        watching.catch_up()
+    assert causes == []
+    assert watching.catch_up() == 1
+    raised = {one.rule: one for one in causes if one.state is VerdictState.RAISED}
+    cause = raised["drift of petal width (cm)"]
+    assert (cause.model, cause.version, cause.window_end) == ("iris", 1, SINCE + WINDOW)
+    assert cause.about is About.DRIFT

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import signal
 import threading
 import time
@@ -19,7 +18,6 @@ from registry.errors import UnknownName, UsageError
 from registry.settings import Settings
 
 if TYPE_CHECKING:
-    from registry.predictions import PredictionLog
     from training.monitoring.monitor import Monitor
     from training.monitoring.page import Page
 
@@ -42,13 +40,14 @@ def monitor_command(*, once: bool, window: float | None) -> None:
 
     Exit codes: 2 a setting cannot be used; with --once also 4, the log or MLflow is out of reach.
     """
-    from training.monitoring.assembly import parts  # noqa: PLC0415 - slow, --help needs none of it
+    from registry.books import open_books  # noqa: PLC0415 - slow, --help needs none of it
+    from training.monitoring.assembly import parts  # noqa: PLC0415 - as above
     from training.monitoring.monitor import Monitor  # noqa: PLC0415 - as above
 
     settings = Settings.read()
     if window is not None:
         settings = dataclasses.replace(settings, window_seconds=window)
-    made = parts(settings, _predictions(settings))
+    made = parts(settings, *open_books(settings))
     monitor = Monitor(made, window_seconds=settings.window_seconds)
     if once:
         out.print(f"{monitor.catch_up()} windows read")
@@ -74,13 +73,14 @@ def report_command(*, model: str, days: int, output: str | None, as_json: bool) 
 
     Exit codes: 2 nothing was asked of such a model; 4 the log or MLflow is out of reach.
     """
+    from registry.books import open_books  # noqa: PLC0415 - as above
     from training.monitoring import report  # noqa: PLC0415 - as above
     from training.monitoring.assembly import parts  # noqa: PLC0415 - as above
 
     settings = Settings.read()
     if not output and settings.mlflow_log == "off":
         raise UsageError("BATON_MLFLOW_LOG: is off, so say where to: --output FOLDER")
-    made = parts(settings, _predictions(settings))
+    made = parts(settings, *open_books(settings))
     span = (time.time() - days * _DAY, time.time())
     if output:
         found = report.made(made.log, made.references, made.rules.of(model), model, span)
@@ -96,12 +96,6 @@ def report_command(*, model: str, days: int, output: str | None, as_json: bool) 
         print_json({"model": model, "days": days, "report" if output else "run_id": where})
     else:
         out.print(where if output else f"run {where}", soft_wrap=True)
-
-
-def _predictions(settings: Settings) -> PredictionLog:
-    """The log that the settings name."""
-    found: PredictionLog = importlib.import_module("registry.sql_predictions").open_log(settings)
-    return found
 
 
 def _forever(monitor: Monitor, page: Page, bind: str) -> None:

@@ -2,26 +2,44 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Sequence
 from pathlib import Path
 
 from registry.client import MlflowRegistry
+from registry.monitoring import Monitoring
+from registry.outcomes import Outcomes
+from registry.pairing import LoggedTruth
 from registry.predictions import PredictionLog
+from registry.predictions_database import address
+from registry.retention import forget
 from registry.settings import Settings
 from registry.sql_ledger import SqlLedger
+from training.following.actor import Following
+from training.following.wired import following
+from training.monitoring.consequences import Cause, Retention
 from training.monitoring.health import LedgerNodes
 from training.monitoring.live import Live
 from training.monitoring.monitor import Parts
 from training.monitoring.page import Page
 from training.monitoring.reference import RegistryReferences
 from training.monitoring.thresholds import RulesFile
-from training.monitoring.truth import NoTruth, Truth
 from training.monitoring.weekly import Weekly
 from training.monitoring.window_run import WindowRuns
 from training.tracking import Tracking
+from training.versions import Versions
 
 
-def parts(settings: Settings, log: PredictionLog, truth: Truth | None = None) -> Parts:
+def parts(settings: Settings, log: PredictionLog, outcomes: Outcomes) -> Parts:
     """Those of one monitor; raises SettingsError or Unreachable."""
+
+    @functools.cache
+    def follower() -> Following:  # opened when it is needed: policies may ask for nothing
+        return following(settings)
+
+    def follow(causes: Sequence[Cause]) -> None:
+        follower().step(causes)
+
     rules = RulesFile.read(Path(settings.rules).expanduser() if settings.rules else None)
     tracking = Tracking(settings)
     client = MlflowRegistry(tracking_uri=settings.tracking_uri, registry_uri=settings.registry_uri)
@@ -32,8 +50,14 @@ def parts(settings: Settings, log: PredictionLog, truth: Truth | None = None) ->
         references=references,
         rules=rules,
         page=Page(),
-        live=Live(truth or NoTruth()),
+        live=Live(LoggedTruth(log, outcomes, Versions(client, tracking).facts)),
         runs=runs,
         nodes=LedgerNodes(SqlLedger(settings.ledger_url)),
         weekly=Weekly(log, references, rules, runs) if runs else None,
+        follow=follow,
+        retention=Retention(
+            log,
+            Monitoring.read(settings.monitoring),
+            lambda days, now: forget(address(settings), days, otherwise=None, now=now),
+        ),
     )

@@ -22,6 +22,7 @@ import numpy as np
 
 from registry.errors import BatonError, Unreachable
 from registry.predictions import PredictionLog
+from training.monitoring.consequences import Cause, Follow, Retention, telling
 from training.monitoring.health import Nodes
 from training.monitoring.live import Live
 from training.monitoring.metrics import Session, of_health, of_window
@@ -56,6 +57,8 @@ class Parts:
     runs: WindowRuns | None = None
     nodes: Nodes | None = None
     weekly: Weekly | None = None
+    follow: Follow | None = None
+    retention: Retention | None = None
 
 
 @dataclass
@@ -90,6 +93,7 @@ class Monitor:
         self._versions: dict[tuple[str, str], _Version] = {}
         self._answering: dict[str, str] = {}
         self._next: float | None = None
+        self._telling: list[Cause] = []
 
     def run(self, stop: threading.Event) -> None:
         """Go on until `stop`; whatever cannot be reached is tried again, from where it failed."""
@@ -141,6 +145,7 @@ class Monitor:
         return min(self._length, max(0.1, ends - self._clock()))
 
     def _window(self, since: float, until: float) -> None:
+        self._telling.clear()
         asked = [model for model in self._parts.log.models(since, until) if model]
         for model in asked:
             what = f"{model}: its window of {iso(since)}"
@@ -150,6 +155,10 @@ class Monitor:
         self._forget()
         if self._parts.weekly:
             self._attempt("the report", functools.partial(self._parts.weekly.written, until))
+        if self._parts.follow:
+            self._attempt("what follows", functools.partial(self._parts.follow, self._telling))
+        if self._parts.retention:
+            self._attempt("forgetting", functools.partial(self._parts.retention.kept, until))
         self._parts.page.window_end.set(until)
 
     def _attempt(self, what: str, do: Callable[[], None]) -> None:
@@ -267,9 +276,10 @@ class Monitor:
             _log.warning("%s v%s: %s", model, version, raised[name], extra=extra)
         kept.raised = frozenset(raised)
 
-    def _show(self, model: str, verdicts: list[Verdict]) -> None:
+    def _show(self, model: str, found: list[Verdict]) -> None:
         tallies = self._versions[model, self._answering[model]].tallies.values()
         sure = [c for tally in tallies for c in tally.confidences]
         confidence = float(np.mean(sure)) if sure else None
-        self._parts.page.show(model, verdicts, confidence=confidence)
+        self._telling += telling(model, self._answering[model], found)
+        self._parts.page.show(model, found, confidence=confidence)
         self._parts.live.show(model, self._answering[model], self._parts.page)

@@ -1,0 +1,79 @@
+"""What windows lead to: causes for a training, and what is forgotten."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import pytest
+
+from registry.monitoring import Kept, Monitoring
+from registry.verdicts import About, VerdictState
+from tests.fakes.prediction_log import FakePredictionLog, prediction
+from training.monitoring.consequences import Retention, telling
+from training.monitoring.thresholds import RULES
+from training.monitoring.verdict import Sample, Verdict
+
+DAY = 86_400.0
+
+
+def found(rule: str, *, column: str = "", samples: int = 100) -> Verdict:
+    """A verdict that is raised, or unknown on too few samples."""
+    looked = Sample(rule=rule, column=column, samples=samples, needed=50, since=0.0, until=300.0)
+    return looked.verdict(1.0, 0.25)
+
+
+def test_each_rule_is_a_cause_with_what_it_is_about_or_none() -> None:
+    told = {one.rule: one.about for one in telling("iris", "3", map(found, RULES))}
+    assert told.pop("accuracy") is told.pop("error_drift") is About.ACCURACY
+    assert {*told} == {*RULES} - {"accuracy", "error_drift", "inference_time"}
+    assert {*told.values()} == {About.DRIFT}
+
+
+def test_a_cause_names_its_column_and_when_it_was_seen() -> None:
+    [cause] = telling("iris", "3", [found("drift", column="petal width (cm)")])
+    assert (cause.model, cause.version, cause.window_end) == ("iris", 3, 300.0)
+    assert (cause.rule, cause.state) == ("drift of petal width (cm)", VerdictState.RAISED)
+
+
+def test_too_few_stay_unknown_and_what_has_no_number_is_no_version() -> None:
+    [cause] = telling("iris", "3", [found("drift", samples=3)])
+    assert cause.state is VerdictState.UNKNOWN
+    assert telling("iris", "none", [found("drift")]) == []
+
+
+def retention(gone: list[tuple[dict[str, float], float]], **models: Kept) -> Retention:
+    def forget(days: Mapping[str, float], now: float) -> None:
+        gone.append((dict(days), now))
+
+    log = FakePredictionLog([prediction(model=model) for model in ("iris", "wine", "petr4")])
+    return Retention(log, Monitoring(models), forget)
+
+
+def test_what_is_older_than_its_model_allows_is_forgotten_once_a_day() -> None:
+    gone: list[tuple[dict[str, float], float]] = []
+    kept = retention(gone, iris=Kept(retention_days=30), **{"w*": Kept(retention_days=7)})
+    for until in (5.1 * DAY, 5.9 * DAY, 6.1 * DAY):
+        kept.kept(until)
+    assert gone == [({"iris": 30, "wine": 7}, at) for at in (5.1 * DAY, 6.1 * DAY)]
+
+
+def test_without_a_bound_everything_is_kept() -> None:
+    gone: list[tuple[dict[str, float], float]] = []
+    retention(gone).kept(5 * DAY)
+    assert gone == []
+
+
+def test_what_failed_is_tried_again() -> None:
+    calls = []
+
+    def forget(_days: Mapping[str, float], now: float) -> None:
+        calls.append(now)
+        if len(calls) == 1:
+            raise RuntimeError("the log is away")
+
+    log = FakePredictionLog([prediction()])
+    kept = Retention(log, Monitoring({"iris": Kept(retention_days=1)}), forget)
+    with pytest.raises(RuntimeError):
+        kept.kept(5.1 * DAY)
+    kept.kept(5.2 * DAY)
+    assert calls == [5.1 * DAY, 5.2 * DAY]
