@@ -9,7 +9,7 @@ import pytest
 from registry.monitoring import Kept, Monitoring
 from registry.verdicts import About, VerdictState
 from tests.fakes.prediction_log import FakePredictionLog, prediction
-from training.monitoring.consequences import Retention, telling
+from training.monitoring.consequences import Parquet, Retention, telling
 from training.monitoring.thresholds import RULES
 from training.monitoring.verdict import Sample, Verdict
 
@@ -77,3 +77,11 @@ def test_what_failed_is_tried_again() -> None:
         kept.kept(5.1 * DAY)
     kept.kept(5.2 * DAY)
     assert calls == [5.1 * DAY, 5.2 * DAY]
+
+
+def test_hours_that_are_over_are_exported_once_an_hour() -> None:
+    asked: list[float] = []
+    files = Parquet(asked.append)
+    for until in (7200.0, 7500.0, 10_800.0):
+        files.written(until)
+    assert asked == [7200.0, 10_800.0]

@@ -10,14 +10,15 @@ from registry.client import MlflowRegistry
 from registry.monitoring import Monitoring
 from registry.outcomes import Outcomes
 from registry.pairing import LoggedTruth
-from registry.predictions import PredictionLog
 from registry.predictions_database import address
+from registry.predictions_parquet import export, place
 from registry.retention import forget
 from registry.settings import Settings
 from registry.sql_ledger import SqlLedger
+from registry.sql_predictions import SqlPredictions
 from training.following.actor import Following
 from training.following.wired import following
-from training.monitoring.consequences import Cause, Retention
+from training.monitoring.consequences import Cause, Export, Parquet, Retention
 from training.monitoring.health import LedgerNodes
 from training.monitoring.live import Live
 from training.monitoring.monitor import Parts
@@ -29,8 +30,11 @@ from training.monitoring.window_run import WindowRuns
 from training.tracking import Tracking
 from training.versions import Versions
 
+# As `python -m registry predictions export`: late records are for hours that are over.
+_EXPORTED_SECONDS = 2 * 86_400.0
 
-def parts(settings: Settings, log: PredictionLog, outcomes: Outcomes) -> Parts:
+
+def parts(settings: Settings, log: SqlPredictions, outcomes: Outcomes) -> Parts:
     """Those of one monitor; raises SettingsError or Unreachable."""
 
     @functools.cache
@@ -55,9 +59,16 @@ def parts(settings: Settings, log: PredictionLog, outcomes: Outcomes) -> Parts:
         nodes=LedgerNodes(SqlLedger(settings.ledger_url)),
         weekly=Weekly(log, references, rules, runs) if runs else None,
         follow=follow,
+        parquet=Parquet(_export(settings, log)) if settings.predictions_parquet else None,
         retention=Retention(
             log,
             Monitoring.read(settings.monitoring),
             lambda days, now: forget(address(settings), days, otherwise=None, now=now),
         ),
     )
+
+
+def _export(settings: Settings, log: SqlPredictions) -> Export:
+    """Writes the hours of the last two days that are over and are not whole there yet."""
+    store = place(settings)
+    return lambda now: export(log, store, since=now - _EXPORTED_SECONDS, now=now)

@@ -1,4 +1,4 @@
-"""What windows lead to, beside what is said of them: trainings, promotions, forgetting.
+"""What windows lead to, beside what is said of them: trainings, promotions, files, forgetting.
 
 The monitor calls them after each window; what a policy asks for is decided in `training.following`.
 """
@@ -17,7 +17,9 @@ from training.monitoring.verdict import Verdict
 Cause = verdicts.Verdict
 Follow = Callable[[Sequence[Cause]], None]
 Forget = Callable[[Mapping[str, float], float], object]
+Export = Callable[[float], object]
 _DAY: Final = 86_400.0
+_HOUR: Final = 3_600.0
 _ABOUT: Final = {
     "drift": verdicts.About.DRIFT,
     "prediction_drift": verdicts.About.DRIFT,
@@ -70,3 +72,18 @@ class Retention:
 
     def _models(self, until: float) -> Iterable[str]:
         return self.log.models(0.0, until)
+
+
+@dataclass
+class Parquet:
+    """Once an hour, exports the hours that are over."""
+
+    export: Export
+    done: float = 0.0
+
+    def written(self, until: float) -> None:
+        """Windows are written up to `until` (s since 1970). May raise Unreachable."""
+        hour = until // _HOUR
+        if hour != self.done:
+            self.export(until)
+            self.done = hour

@@ -22,7 +22,7 @@ import numpy as np
 
 from registry.errors import BatonError, Unreachable
 from registry.predictions import PredictionLog
-from training.monitoring.consequences import Cause, Follow, Retention, telling
+from training.monitoring.consequences import Cause, Follow, Parquet, Retention, telling
 from training.monitoring.health import Nodes
 from training.monitoring.live import Live
 from training.monitoring.metrics import Session, of_health, of_window
@@ -58,6 +58,7 @@ class Parts:
     nodes: Nodes | None = None
     weekly: Weekly | None = None
     follow: Follow | None = None
+    parquet: Parquet | None = None
     retention: Retention | None = None
 
 
@@ -157,6 +158,8 @@ class Monitor:
             self._attempt("the report", functools.partial(self._parts.weekly.written, until))
         if self._parts.follow:
             self._attempt("what follows", functools.partial(self._parts.follow, self._telling))
+        if self._parts.parquet:
+            self._attempt("the export", functools.partial(self._parts.parquet.written, until))
         if self._parts.retention:
             self._attempt("forgetting", functools.partial(self._parts.retention.kept, until))
         self._parts.page.window_end.set(until)
