@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import importlib
 import signal
 import threading
 import time
@@ -19,7 +18,6 @@ from registry.errors import UnknownName, UsageError
 from registry.settings import Settings
 
 if TYPE_CHECKING:
-    from registry.predictions import PredictionLog
     from training.monitoring.monitor import Monitor
     from training.monitoring.page import Page
 
@@ -48,7 +46,7 @@ def monitor_command(*, once: bool, window: float | None) -> None:
     settings = Settings.read()
     if window is not None:
         settings = dataclasses.replace(settings, window_seconds=window)
-    made = parts(settings, _predictions(settings))
+    made = parts(settings)
     monitor = Monitor(made, window_seconds=settings.window_seconds)
     if once:
         out.print(f"{monitor.catch_up()} windows read")
@@ -80,7 +78,7 @@ def report_command(*, model: str, days: int, output: str | None, as_json: bool) 
     settings = Settings.read()
     if not output and settings.mlflow_log == "off":
         raise UsageError("BATON_MLFLOW_LOG: is off, so say where to: --output FOLDER")
-    made = parts(settings, _predictions(settings))
+    made = parts(settings)
     span = (time.time() - days * _DAY, time.time())
     if output:
         found = report.made(made.log, made.references, made.rules.of(model), model, span)
@@ -96,12 +94,6 @@ def report_command(*, model: str, days: int, output: str | None, as_json: bool) 
         print_json({"model": model, "days": days, "report" if output else "run_id": where})
     else:
         out.print(where if output else f"run {where}", soft_wrap=True)
-
-
-def _predictions(settings: Settings) -> PredictionLog:
-    """The log that the settings name."""
-    found: PredictionLog = importlib.import_module("registry.sql_predictions").open_log(settings)
-    return found
 
 
 def _forever(monitor: Monitor, page: Page, bind: str) -> None:

@@ -13,15 +13,17 @@ import math
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from registry import verdicts
 from registry.errors import BatonError, Unreachable
 from registry.predictions import PredictionLog
+from training.monitoring.causes import causes
 from training.monitoring.health import Nodes
 from training.monitoring.live import Live
 from training.monitoring.metrics import Session, of_health, of_window
@@ -46,7 +48,10 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:
-    """What a monitor works with; without `runs` nothing goes to MLflow."""
+    """What a monitor works with; without `runs` nothing goes to MLflow.
+
+    `follow` is told what the rules say of every model after the newest window.
+    """
 
     log: PredictionLog
     references: References
@@ -56,6 +61,7 @@ class Parts:
     runs: WindowRuns | None = None
     nodes: Nodes | None = None
     weekly: Weekly | None = None
+    follow: Callable[[Sequence[verdicts.Verdict]], None] | None = None
 
 
 @dataclass
@@ -89,6 +95,7 @@ class Monitor:
         self._clock = clock
         self._versions: dict[tuple[str, str], _Version] = {}
         self._answering: dict[str, str] = {}
+        self._said: dict[str, list[Verdict]] = {}
         self._next: float | None = None
 
     def run(self, stop: threading.Event) -> None:
@@ -112,7 +119,19 @@ class Monitor:
             self._window(since, since + self._length)
             self._next = since + self._length
             done += 1
+        if done:
+            self._follow()
         return done
+
+    def _follow(self) -> None:
+        """Hand on what is said now; what cannot be reached is told again after the next window."""
+        if self._parts.follow is None:
+            return
+        try:
+            self._parts.follow([*causes(self._said, self._answering)])
+        except BatonError as error:
+            self._parts.page.failures.inc()
+            _log.warning("nothing follows: %s", error)
 
     def _due(self) -> Iterator[float]:
         """The beginnings of the windows that are over and not written."""
@@ -268,6 +287,7 @@ class Monitor:
         kept.raised = frozenset(raised)
 
     def _show(self, model: str, verdicts: list[Verdict]) -> None:
+        self._said[model] = verdicts
         tallies = self._versions[model, self._answering[model]].tallies.values()
         sure = [c for tally in tallies for c in tally.confidences]
         confidence = float(np.mean(sure)) if sure else None

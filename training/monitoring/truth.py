@@ -56,14 +56,6 @@ class Truth(Protocol):
         """What is known of predictions with since ≤ time < until, by their time."""
 
 
-class NoTruth:
-    """Nothing is ever known."""
-
-    def pairs(self, model: str, since: float, until: float) -> Iterable[Pair]:  # noqa: ARG002
-        """See `Truth.pairs`."""
-        return ()
-
-
 def accuracy(pairs: Sequence[Pair]) -> float | None:
     """The share of classes that were right; None where there are none."""
     errors = [error_of(pair) for pair in pairs if is_label(pair)]
