@@ -1,13 +1,10 @@
-"""Windows in a real MLflow: each once, whatever ends the monitor in between; reports; alerts."""
+"""Windows in a real MLflow: each once, whatever ends the monitor in between; alerts."""
 
 from __future__ import annotations
 
 import json
-import sys
 import threading
 import time
-import types
-import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,63 +12,31 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from registry.errors import SettingsError, Unreachable
-from registry.predictions import Prediction
-from registry.profile import LabelProfile, NumberProfile, ReferenceProfile
+from registry.errors import Unreachable
 from registry.settings import Settings
-from registry.verdicts import About, VerdictState
+from registry.verdicts import Verdict as Said
 from tests.contract.mlflow_store import embedded
-from tests.contract.typed import typed
-from tests.fakes.prediction_log import FakePredictionLog, NoTruth, Told, classified, prediction
-from training.monitoring.consequences import Cause
+from tests.contract.monitored import (
+    NOW,
+    SINCE,
+    WINDOW,
+    FakeNodes,
+    FakeReferences,
+    FakeTruth,
+    NoTruth,
+    files,
+    found,
+    monitor,
+    records,
+)
+from tests.fakes.prediction_log import FakePredictionLog, prediction
 from training.monitoring.live import Live
-from training.monitoring.metrics import Health
 from training.monitoring.monitor import Monitor, Parts
 from training.monitoring.page import Page
 from training.monitoring.reference import Reference
 from training.monitoring.thresholds import RulesFile
-from training.monitoring.weekly import Weekly
 from training.monitoring.window_run import WindowRun, WindowRuns, iso
 from training.tracking import Tracking
-
-WINDOW = 300.0
-MONDAY = 1_793_577_600.0  # 2026-11-02, 00:00 UTC
-NOW = MONDAY + 7 * 86_400.0 + 36_000.0
-REFERENCE = Reference(
-    experiment="iris-pipeline",
-    source="sample",
-    profile=ReferenceProfile(
-        1000,
-        {"petal width (cm)": NumberProfile((0.25, 0.5, 0.75), (0.25,) * 4)},
-        {},
-        LabelProfile({"0": 0.5, "1": 0.5}),
-        1000,
-    ),
-    features=("petal width (cm)",),
-    labels=("setosa", "virginica"),
-    metrics={"accuracy": 0.95},
-)
-
-
-class FakeReferences:
-    """The same reference for every version."""
-
-    def of(self, model: str, version: str) -> Reference:
-        return REFERENCE
-
-
-class FakeTruth:
-    """Every prediction of version 1 was wrong."""
-
-    def pairs(self, model: str, since: float, until: float) -> Sequence[Told]:
-        return [Told(version="1", time=since + i, predicted="a", truth="b") for i in range(60)]
-
-
-class FakeNodes:
-    """Two nodes, of which one serves."""
-
-    def look(self, model: str) -> Health:
-        return Health(nodes=2, serving=1, response_ms=3.0)
 
 
 class BreakingRuns(WindowRuns):
@@ -97,63 +62,6 @@ class BreakingRuns(WindowRuns):
 @pytest.fixture
 def settings(tmp_path: Path) -> Settings:
     return embedded(tmp_path / "var")
-
-
-def records(since: float, number: int = 120, **given: Any) -> list[Prediction]:
-    """So many in a window, both classes in turn, features as they were learnt from."""
-    return [
-        classified(
-            *((0.9, 0.1) if i % 2 else (0.2, 0.8)),
-            **{
-                "time": since + i,
-                "inputs": {"petal width (cm)": [(i % 4) / 4 + 0.1]},
-                **given,
-            },
-        )
-        for i in range(number)
-    ]
-
-
-def monitor(
-    settings: Settings,
-    log: FakePredictionLog,
-    *,
-    runs: WindowRuns | None = None,
-    now: float = NOW,
-    **parts: Any,
-) -> Monitor:
-    made = Parts(
-        **{
-            "log": log,
-            "references": FakeReferences(),
-            "rules": RulesFile.read(),
-            "page": Page(),
-            "live": Live(NoTruth()),
-            "runs": runs or WindowRuns(Tracking(settings)),
-            **parts,
-        }
-    )
-    return Monitor(made, window_seconds=WINDOW, clock=lambda: now)
-
-
-def found(settings: Settings, experiment: str = "iris-pipeline_api") -> list[Any]:
-    """All runs of the experiment, oldest window first."""
-    tracking = Tracking(settings)
-    there = tracking.client.get_experiment_by_name(experiment)
-    runs = tracking.client.search_runs([there.experiment_id]) if there else []
-    return sorted(runs, key=lambda run: run.data.tags.get("baton.window", ""))
-
-
-def files(settings: Settings, run: Any) -> Path:
-    return Path(
-        Tracking(settings).mlflow.artifacts.download_artifacts(
-            run_id=run.info.run_id, tracking_uri=settings.tracking_uri
-        )
-    )
-
-
-BEGUN = NOW - WINDOW - 60  # its window is over, and settled
-SINCE = BEGUN // WINDOW * WINDOW
 
 
 def test_a_window_is_one_run_a_version_with_all_that_belongs_to_it(settings: Settings) -> None:
@@ -323,100 +231,23 @@ def test_a_log_that_is_down_is_counted_and_asked_again(settings: Settings) -> No
     assert len(found(settings)) == 1
 
 
-def test_a_week_is_reported_once(settings: Settings) -> None:
-    log = FakePredictionLog(
-        [*records(MONDAY + 100, 50), *records(MONDAY + 90_000, 50, version="2"), *records(SINCE, 3)]
-    )
-    runs = WindowRuns(Tracking(settings))
-
-    def weekly() -> Weekly:
-        return Weekly(log, FakeReferences(), RulesFile.read(), runs)
-
-    monitor(settings, log, runs=runs, weekly=weekly()).catch_up()
-    monitor(settings, log, runs=runs, weekly=weekly()).catch_up()
-    reports = [run for run in found(settings) if "baton.report" in run.data.tags]
-    assert [run.data.tags["baton.report"] for run in reports] == [
-        "2026-11-02T00:00:00Z/2026-11-09T00:00:00Z"
+def test_what_is_said_after_the_newest_window_is_what_follows(settings: Settings) -> None:
+    """Once, however many windows came before; not of slowness, which no training ends."""
+    shifted = [
+        one
+        for i in range(3)
+        for one in records(SINCE - i * WINDOW, 250, inputs={"petal width (cm)": [0.9]})
     ]
-    root = files(settings, reports[0])
-    page = (root / "report.html").read_text("utf-8")
-    assert all(word in page for word in ("Version 1", "Version 2", "one_class", "data:image/png"))
-    assert (root / "report.png").read_bytes().startswith(b"\x89PNG")
-
-
-def test_the_page_answers_and_says_what_it_cannot_listen_at() -> None:
-    page = Page()
-    server, thread = page.serve("127.0.0.1:0")
-    plain = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with plain.open(f"http://127.0.0.1:{server.server_port}/metrics", timeout=30) as reply:
-        assert b"baton_monitor_errors_total 0.0" in reply.read()
-    with pytest.raises(SettingsError, match="BATON_MONITOR_BIND: cannot listen at"):
-        page.serve(f"127.0.0.1:{server.server_port}")
-    server.shutdown()
-    server.server_close()
-    thread.join(5)
-    with pytest.raises(SettingsError, match="expected host:port, got 'nowhere'"):
-        page.serve("nowhere")
-
-
-@pytest.fixture
-def logged(monkeypatch: pytest.MonkeyPatch) -> FakePredictionLog:
-    """The log that commands open."""
-    log = FakePredictionLog()
-    module = types.ModuleType("registry.sql_predictions")
-    module.open_log = lambda _settings: log  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, module.__name__, module)
-    return log
-
-
-def test_the_command_writes_the_windows_that_are_over(
-    settings: Settings, logged: FakePredictionLog
-) -> None:
-    """Of a model that the registry does not know."""
-    length = 60.0
-    since = (time.time() - 30) // length * length - length
-    # The window after it too: it may be over by the time the command looks at the clock.
-    logged.records = [*records(since, 20), *records(since + length, 20)]
-    done = typed(settings, "monitor", "--once", "--window", "60")
-    assert (done.exit_code, done.stdout) == (0, "1 windows read\n"), done.output
-    [run] = found(settings, "iris_api")
-    assert run.data.metrics["prediction_count"] == 20
-    assert "class_dist_0" in run.data.metrics
-
-
-def test_the_report_command_writes_a_run_or_a_folder(
-    settings: Settings, logged: FakePredictionLog, tmp_path: Path
-) -> None:
-    logged.records = records(time.time() - 1000, 20)
-    done = typed(settings, "report", "iris", "--json")
-    assert done.exit_code == 0, done.output
-    [run] = found(settings, "iris_api")
-    assert json.loads(done.stdout)["run_id"] == run.info.run_id
-    done = typed(settings, "report", "iris", "--days", "1", "--output", str(tmp_path / "out"))
-    assert done.exit_code == 0, done.output
-    assert "Version 1" in (tmp_path / "out" / "report.html").read_text("utf-8")
-    done = typed(settings, "report", "roses", "--json")
-    assert done.exit_code == 2
-    assert "unknown model with predictions in 7 days 'roses'; there is: iris" in done.stdout
-
-
-def test_what_is_raised_of_the_version_that_answers_is_followed(settings: Settings) -> None:
-    """And asked again, with its window, where the queue or the ledger was away."""
-    causes: list[Cause] = []
-    away = [True]
-
-    def follow(found: Sequence[Cause]) -> None:
-        if away.pop() if away else False:
-            raise Unreachable("the queue is away")
-        causes.extend(found)
-
-    log = FakePredictionLog(records(SINCE, 250, inputs={"petal width (cm)": [0.9]}))
-    watching = monitor(settings, log, follow=follow)
-    with pytest.raises(Unreachable):
-        watching.catch_up()
-    assert causes == []
-    assert watching.catch_up() == 1
-    raised = {one.rule: one for one in causes if one.state is VerdictState.RAISED}
-    cause = raised["drift of petal width (cm)"]
-    assert (cause.model, cause.version, cause.window_end) == ("iris", 1, SINCE + WINDOW)
-    assert cause.about is About.DRIFT
+    told: list[Sequence[Said]] = []
+    first = monitor(settings, FakePredictionLog(shifted), now=NOW - 2 * WINDOW)
+    first.catch_up()
+    live = Live(FakeTruth())
+    monitor(settings, FakePredictionLog(shifted), live=live, follow=told.append).catch_up()
+    [said] = told
+    raised = {one.rule: one for one in said if one.state == "raised"}
+    assert raised.keys() == {"drift of petal width (cm)", "accuracy", "error_drift"}
+    assert {one.about for one in said if one.rule in ("accuracy", "error_drift")} == {"accuracy"}
+    drift = raised["drift of petal width (cm)"]
+    assert (drift.model, drift.version, drift.about) == ("iris", 1, "drift")
+    assert drift.window_end == SINCE + WINDOW
+    assert "inference_time" not in {one.rule for one in said}

@@ -18,5 +18,5 @@ def test_the_monitor_judges_by_what_was_told(embedded: Settings) -> None:
         log.append("s", "l", [record("p1", outputs={"y": [1.5]})], Position(1, 1))
         receiver = Receiver(outcomes=outcomes, now=lambda: 2000.0)
         receiver.receive([{"prediction_id": "p1", "actual": 2.0}], by="ada")
-        truth = parts(embedded, log).live._truth
+        truth = parts(embedded).live._truth
         assert [(one.predicted, one.truth) for one in truth.pairs("iris", 0.0, 1e9)] == [(1.5, 2.0)]

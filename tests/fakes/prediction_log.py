@@ -70,14 +70,6 @@ class Told:
     horizon: int | None = None
 
 
-class NoTruth:
-    """Nothing is ever known."""
-
-    def pairs(self, model: str, since: float, until: float) -> Sequence[Told]:
-        """See `Truth.pairs`."""
-        return ()
-
-
 class FakePredictionLog:
     """Holds records; counts how often it is `asked`; `is_down` makes every question fail."""
 

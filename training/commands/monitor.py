@@ -40,14 +40,13 @@ def monitor_command(*, once: bool, window: float | None) -> None:
 
     Exit codes: 2 a setting cannot be used; with --once also 4, the log or MLflow is out of reach.
     """
-    from registry.books import open_books  # noqa: PLC0415 - slow, --help needs none of it
-    from training.monitoring.assembly import parts  # noqa: PLC0415 - as above
+    from training.monitoring.assembly import parts  # noqa: PLC0415 - slow, --help needs none of it
     from training.monitoring.monitor import Monitor  # noqa: PLC0415 - as above
 
     settings = Settings.read()
     if window is not None:
         settings = dataclasses.replace(settings, window_seconds=window)
-    made = parts(settings, *open_books(settings))
+    made = parts(settings)
     monitor = Monitor(made, window_seconds=settings.window_seconds)
     if once:
         out.print(f"{monitor.catch_up()} windows read")
@@ -73,14 +72,13 @@ def report_command(*, model: str, days: int, output: str | None, as_json: bool) 
 
     Exit codes: 2 nothing was asked of such a model; 4 the log or MLflow is out of reach.
     """
-    from registry.books import open_books  # noqa: PLC0415 - as above
     from training.monitoring import report  # noqa: PLC0415 - as above
     from training.monitoring.assembly import parts  # noqa: PLC0415 - as above
 
     settings = Settings.read()
     if not output and settings.mlflow_log == "off":
         raise UsageError("BATON_MLFLOW_LOG: is off, so say where to: --output FOLDER")
-    made = parts(settings, *open_books(settings))
+    made = parts(settings)
     span = (time.time() - days * _DAY, time.time())
     if output:
         found = report.made(made.log, made.references, made.rules.of(model), model, span)

@@ -13,16 +13,17 @@ import math
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from registry import verdicts
 from registry.errors import BatonError, Unreachable
 from registry.predictions import PredictionLog
-from training.monitoring.consequences import Cause, Follow, Parquet, Retention, telling
+from training.monitoring.causes import causes
 from training.monitoring.health import Nodes
 from training.monitoring.live import Live
 from training.monitoring.metrics import Session, of_health, of_window
@@ -47,7 +48,10 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Parts:
-    """What a monitor works with; without `runs` nothing goes to MLflow."""
+    """What a monitor works with; without `runs` nothing goes to MLflow.
+
+    `follow` is told what the rules say of every model after the newest window.
+    """
 
     log: PredictionLog
     references: References
@@ -57,9 +61,8 @@ class Parts:
     runs: WindowRuns | None = None
     nodes: Nodes | None = None
     weekly: Weekly | None = None
-    follow: Follow | None = None
-    parquet: Parquet | None = None
-    retention: Retention | None = None
+    follow: Callable[[Sequence[verdicts.Verdict]], None] | None = None
+    upkeep: Sequence[Callable[[float], None]] = ()
 
 
 @dataclass
@@ -93,8 +96,8 @@ class Monitor:
         self._clock = clock
         self._versions: dict[tuple[str, str], _Version] = {}
         self._answering: dict[str, str] = {}
+        self._said: dict[str, list[Verdict]] = {}
         self._next: float | None = None
-        self._telling: list[Cause] = []
 
     def run(self, stop: threading.Event) -> None:
         """Go on until `stop`; whatever cannot be reached is tried again, from where it failed."""
@@ -117,7 +120,19 @@ class Monitor:
             self._window(since, since + self._length)
             self._next = since + self._length
             done += 1
+        if done:
+            self._follow()
         return done
+
+    def _follow(self) -> None:
+        """Hand on what is said now; what cannot be reached is told again after the next window."""
+        if self._parts.follow is None:
+            return
+        try:
+            self._parts.follow([*causes(self._said, self._answering)])
+        except BatonError as error:
+            self._parts.page.failures.inc()
+            _log.warning("nothing follows: %s", error)
 
     def _due(self) -> Iterator[float]:
         """The beginnings of the windows that are over and not written."""
@@ -146,7 +161,6 @@ class Monitor:
         return min(self._length, max(0.1, ends - self._clock()))
 
     def _window(self, since: float, until: float) -> None:
-        self._telling.clear()
         asked = [model for model in self._parts.log.models(since, until) if model]
         for model in asked:
             what = f"{model}: its window of {iso(since)}"
@@ -156,12 +170,8 @@ class Monitor:
         self._forget()
         if self._parts.weekly:
             self._attempt("the report", functools.partial(self._parts.weekly.written, until))
-        if self._parts.follow:
-            self._attempt("what follows", functools.partial(self._parts.follow, self._telling))
-        if self._parts.parquet:
-            self._attempt("the export", functools.partial(self._parts.parquet.written, until))
-        if self._parts.retention:
-            self._attempt("forgetting", functools.partial(self._parts.retention.kept, until))
+        for work in self._parts.upkeep:
+            self._attempt("upkeep", functools.partial(work, until))
         self._parts.page.window_end.set(until)
 
     def _attempt(self, what: str, do: Callable[[], None]) -> None:
@@ -279,10 +289,10 @@ class Monitor:
             _log.warning("%s v%s: %s", model, version, raised[name], extra=extra)
         kept.raised = frozenset(raised)
 
-    def _show(self, model: str, found: list[Verdict]) -> None:
+    def _show(self, model: str, verdicts: list[Verdict]) -> None:
+        self._said[model] = verdicts
         tallies = self._versions[model, self._answering[model]].tallies.values()
         sure = [c for tally in tallies for c in tally.confidences]
         confidence = float(np.mean(sure)) if sure else None
-        self._telling += telling(model, self._answering[model], found)
-        self._parts.page.show(model, found, confidence=confidence)
+        self._parts.page.show(model, verdicts, confidence=confidence)
         self._parts.live.show(model, self._answering[model], self._parts.page)

@@ -1,4 +1,4 @@
-"""What windows lead to: causes for a training, and what is forgotten."""
+"""What a monitor does beside its windows."""
 
 from __future__ import annotations
 
@@ -7,38 +7,10 @@ from collections.abc import Mapping
 import pytest
 
 from registry.monitoring import Kept, Monitoring
-from registry.verdicts import About, VerdictState
 from tests.fakes.prediction_log import FakePredictionLog, prediction
-from training.monitoring.consequences import Parquet, Retention, telling
-from training.monitoring.thresholds import RULES
-from training.monitoring.verdict import Sample, Verdict
+from training.monitoring.upkeep import Parquet, Retention
 
 DAY = 86_400.0
-
-
-def found(rule: str, *, column: str = "", samples: int = 100) -> Verdict:
-    """A verdict that is raised, or unknown on too few samples."""
-    looked = Sample(rule=rule, column=column, samples=samples, needed=50, since=0.0, until=300.0)
-    return looked.verdict(1.0, 0.25)
-
-
-def test_each_rule_is_a_cause_with_what_it_is_about_or_none() -> None:
-    told = {one.rule: one.about for one in telling("iris", "3", map(found, RULES))}
-    assert told.pop("accuracy") is told.pop("error_drift") is About.ACCURACY
-    assert {*told} == {*RULES} - {"accuracy", "error_drift", "inference_time"}
-    assert {*told.values()} == {About.DRIFT}
-
-
-def test_a_cause_names_its_column_and_when_it_was_seen() -> None:
-    [cause] = telling("iris", "3", [found("drift", column="petal width (cm)")])
-    assert (cause.model, cause.version, cause.window_end) == ("iris", 3, 300.0)
-    assert (cause.rule, cause.state) == ("drift of petal width (cm)", VerdictState.RAISED)
-
-
-def test_too_few_stay_unknown_and_what_has_no_number_is_no_version() -> None:
-    [cause] = telling("iris", "3", [found("drift", samples=3)])
-    assert cause.state is VerdictState.UNKNOWN
-    assert telling("iris", "none", [found("drift")]) == []
 
 
 def retention(gone: list[tuple[dict[str, float], float]], **models: Kept) -> Retention:

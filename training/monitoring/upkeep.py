@@ -1,53 +1,18 @@
-"""What windows lead to, beside what is said of them: trainings, promotions, files, forgetting.
-
-The monitor calls them after each window; what a policy asks for is decided in `training.following`.
-"""
+"""What a monitor does beside its windows: forgets what is old, and exports hours that are over."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from registry import verdicts
 from registry.monitoring import Monitoring
 from registry.predictions import PredictionLog
-from training.monitoring.verdict import Verdict
 
-Cause = verdicts.Verdict
-Follow = Callable[[Sequence[Cause]], None]
 Forget = Callable[[Mapping[str, float], float], object]
 Export = Callable[[float], object]
 _DAY: Final = 86_400.0
 _HOUR: Final = 3_600.0
-_ABOUT: Final = {
-    "drift": verdicts.About.DRIFT,
-    "prediction_drift": verdicts.About.DRIFT,
-    "confidence": verdicts.About.DRIFT,
-    "low_confidence": verdicts.About.DRIFT,
-    "one_class": verdicts.About.DRIFT,
-    "deviation": verdicts.About.DRIFT,
-    "accuracy": verdicts.About.ACCURACY,
-    "error_drift": verdicts.About.ACCURACY,
-}
-
-
-def telling(model: str, version: str, found: Iterable[Verdict]) -> list[Cause]:
-    """Those of a registered version that a training can follow from: slowness is not among them."""
-    if not version.isdigit():
-        return []
-    return [
-        Cause(
-            model=model,
-            version=int(version),
-            rule=one.name,
-            state=verdicts.VerdictState(one.state),
-            window_end=one.until,
-            about=_ABOUT[one.rule],
-        )
-        for one in found
-        if one.rule in _ABOUT
-    ]
 
 
 @dataclass
