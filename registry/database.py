@@ -93,10 +93,7 @@ class Kept:
             yield
         # InternalError is what a session meets that the server ended in its transaction.
         except (exc.OperationalError, exc.InterfaceError, exc.InternalError) as error:
-            said = " ".join(str(error.orig).split())
-            raise Unreachable(
-                f"{self.noun}: {said}; check {self.variable} and that its database runs"
-            ) from error
+            raise self._unreachable(error.orig) from error
         except exc.ProgrammingError as error:
             if not _is_refused(error):
                 raise
@@ -104,6 +101,14 @@ class Kept:
                 f"{self.variable}: its role may not do this: {_first_line(error)}; "
                 "docs/databases.md says which role is for what"
             ) from error
+        except Exception as error:
+            if _is_of_the_driver(error):
+                raise self._unreachable(error) from error
+            raise
+
+    def _unreachable(self, why: BaseException | None) -> Unreachable:
+        said = " ".join(str(why).split())
+        return Unreachable(f"{self.noun}: {said}; check {self.variable} and that its database runs")
 
     @contextmanager
     def _preparing(self, engine: sa.Engine) -> Iterator[None]:
@@ -177,6 +182,14 @@ class Kept:
         elif is_remote:
             _tune_postgres(engine)
         return engine
+
+
+def _is_of_the_driver(error: Exception) -> bool:
+    """Whether the connection was lost as it was given back: that comes as the driver raised it."""
+    return any(
+        kind.__module__ == "psycopg2" and kind.__name__ in {"OperationalError", "InterfaceError"}
+        for kind in type(error).__mro__
+    )
 
 
 def _is_refused(error: exc.ProgrammingError) -> bool:

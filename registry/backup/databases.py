@@ -259,7 +259,8 @@ class Postgres:
 
     @property
     def _dbname(self) -> str:
-        address = self.url.set(drivername="postgresql", password=None)
+        # Not `set`, to which None is "as it is": `***` would stand there, and be the password.
+        address = self.url._replace(drivername="postgresql", password=None)
         return f"--dbname={address.render_as_string()}"
 
     def _run(self, tool: str, *arguments: str) -> None:
