@@ -4,7 +4,7 @@ PY = .venv/bin/python
 COMPOSE ?= docker compose
 STACK = $(COMPOSE) -f docker-compose.prod.yml $(if $(MINIO),-f docker-compose.minio.yml)
 .DEFAULT_GOAL = help
-.PHONY: help setup clients peers lock demo train promote rollback retire status history verify backup restore-backup serve worker mlflow dashboards test test-stack test-s3 test-compose secrets up down logs ps smoke upgrade lint format bench bench-front bench-overload bench-swap bench-training bench-fleet bench-polling chart nightly clean
+.PHONY: help setup clients peers lock demo train promote rollback retire status history verify backup restore-backup serve worker mlflow dashboards test test-stack test-s3 test-compose secrets up down logs ps smoke upgrade lint format bench bench-front bench-overload bench-swap bench-training bench-fleet bench-polling bench-log chart nightly clean
 
 help:  ## list these verbs
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-10s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -126,6 +126,9 @@ bench-fleet: setup  ## a model a series, and whole tables; Ray where GROUP=ray i
 
 bench-polling: setup  ## what nodes cost the database of the ledger: ARGS="--nodes 10 100 --seconds 5"
 	@$(PY) -m benchmarks.polling $(ARGS)
+
+bench-log: setup  ## what writing predictions down costs, and how fast they are shipped; needs wrk: ARGS="--pairs 5"
+	@$(PY) -m benchmarks.log_cost $(ARGS)
 
 chart: setup  ## pack the Helm chart with its rules into var/chart/, after Helm's linter and our tests of it
 	@$(PYTHON) infra/environment.py chart && $(PY) -m pytest tests/stack/chart && var/environments/chart/bin/python infra/chart.py

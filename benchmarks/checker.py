@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from array import array
+from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +17,7 @@ from typing import Any
 import numpy as np
 
 from benchmarks.history import Observation
+from registry.predictions import Prediction
 
 Predict = Callable[[str, Any], Any]
 
@@ -50,6 +52,68 @@ def went_back(history: Iterable[Observation]) -> list[str]:
     for one in history:
         seen.take(one)
     return list(seen.went_back())
+
+
+def unlogged(
+    history: Iterable[Observation], records: Iterable[Prediction], *, with_others: bool = False
+) -> list[str]:
+    """(d): every answered request is in the prediction log once, with the version it says.
+
+    Requests are told by their `request_id`. Records that share `attempt_of` are attempts of one
+    prediction, of which the one with the highest seq counts; an attempt that nobody saw the answer
+    of (its connection broke) may be there too. A `prediction_id` that comes twice was logged twice.
+    What is in the log and answered nobody in the history is wrong as well, unless `with_others`
+    says that others were asked beside it.
+    """
+    logged = _Logged()
+    for record in records:
+        logged.take(record)
+    return [*logged.doubled, *logged.missing(history, with_others=with_others)]
+
+
+@dataclass
+class _Logged:
+    """The answers in a log, compactly: (version, seq) of each prediction, by request."""
+
+    ids: set[str] = field(default_factory=set)
+    doubled: list[str] = field(default_factory=list)
+    found: dict[str, dict[str, tuple[str, int]]] = field(default_factory=dict)
+
+    def take(self, one: Prediction) -> None:
+        """Remember one more record."""
+        if one.prediction_id in self.ids:
+            self.doubled.append(f"{one.request_id}: {one.prediction_id} is in the log twice")
+        self.ids.add(one.prediction_id)
+        if not 200 <= one.status < 300:
+            return
+        which, seq = one.attempt_of or one.prediction_id, one.seq or 0
+        attempts = self.found.setdefault(one.request_id, {})
+        if which not in attempts or attempts[which][1] < seq:
+            attempts[which] = (one.version, seq)
+
+    def missing(self, history: Iterable[Observation], *, with_others: bool) -> Iterator[str]:
+        """What is not as it was answered; reads the history once."""
+        said: dict[str, tuple[str, int]] = {}
+        broken: Counter[str] = Counter()
+        for one in history:
+            if one.answered:
+                said[one.id] = (one.version, one.seq)
+            else:
+                broken[one.id] += 1
+        for identity, answer in said.items():
+            yield from self._unlike(identity, answer, broken[identity])
+        if not with_others:
+            for identity in self.found.keys() - said.keys() - broken.keys():
+                yield f"{identity}: in the log, but nobody was answered that"
+
+    def _unlike(self, identity: str, answer: tuple[str, int], broken: int) -> Iterator[str]:
+        there = list(self.found.get(identity, {}).values())
+        version, seq = answer
+        if answer not in there:
+            got = " and ".join(f"v{v} seq {s}" for v, s in there) or "nothing"
+            yield f"{identity}: answered by v{version} seq {seq}, in the log is {got}"
+        elif not 1 <= len(there) <= 1 + broken:
+            yield f"{identity}: in the log {len(there)} times, answered once"
 
 
 @dataclass

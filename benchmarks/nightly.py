@@ -82,6 +82,16 @@ JOBS: tuple[Job, ...] = (
         {"BATON_TEST_JOB_KILLS": "20"},
     ),
     Job(
+        "log",
+        "500,000 predictions, kill -9 of workers, shipper and watcher, the log away for 10 minutes",
+        "pytest -q --durations=0 tests/chaos/test_prediction_log.py",
+        {
+            "BATON_TEST_LOG_REQUESTS": "500000",
+            "BATON_TEST_LOG_RATE": "400",
+            "BATON_TEST_LOG_AWAY_SECONDS": "600",
+        },
+    ),
+    Job(
         "described",
         "5,000 requests that a generator makes of the description: no server error",
         "pytest -q --durations=0 tests/integration/test_description.py",

@@ -34,6 +34,7 @@
     ├── NotReady              nothing is loaded for this model yet
     │   ├── RunnerAway            … or the process that runs it is away, or too slow
     │   └── JobsAway              … or the queue of jobs cannot be reached
+    ├── NotLogged             a prediction cannot be written down: the log or its disk is full
     ├── Overloaded            more requests wait than will be answered in time
     ├── ModelFailed           a model raised an error of its own
     ├── NotFinite             a model answered NaN or Infinity
@@ -209,6 +210,10 @@ class RunnerAway(NotReady):
 
 class JobsAway(NotReady):
     """The queue of jobs cannot be reached; try again shortly."""
+
+
+class NotLogged(BatonError):
+    """A prediction cannot be written down, so it is not answered; try again shortly."""
 
 
 class Overloaded(BatonError):

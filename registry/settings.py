@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import dataclasses
 import getpass
-import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -20,14 +19,21 @@ from dotenv import dotenv_values
 
 from registry import database_urls
 from registry.errors import SettingsError
+from registry.places import Places
 from registry.variables import parsed, setting, text_of, variable
 
 PACKAGED_GATES = Path(__file__).with_name("gates.toml")
-_MEMORY = Path("/dev/shm")  # noqa: S108 - the name below it is made of the home
+PACKAGED_MONITORING = Path(__file__).with_name("monitoring.toml")
+OFF = "off"  # instead of an address
+_CHOICES = {
+    "unknown_columns": ("refuse", "ignore"),
+    "lane": ("on", "off"),
+    "spool_full": ("refuse", "drop"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings:
+class Settings(Places):
     """All settings of all processes. Build it with `Settings.read()`; tests use keywords."""
 
     home: Path = setting(
@@ -75,7 +81,7 @@ class Settings:
         (),
         "addresses",
         "Proxies, as addresses or networks, that are believed what they say of a client in "
-        "X-Forwarded-For, -Proto, -Host and -Prefix.",
+        "X-Forwarded-For, -Proto, -Host and -Prefix, and of attempts in X-Attempt-Of.",
     )
     models: tuple[str, ...] = setting(
         (),
@@ -135,6 +141,28 @@ class Settings:
     max_pixels: int = setting(
         25_000_000, "pixels", "Most pixels of the pictures in one request, all together."
     )
+    spool_mb: int = setting(
+        1024, "MiB", "Most that waits on this node for the prediction log, which cannot be reached."
+    )
+    spool_full: str = setting(
+        "refuse",
+        "refuse, drop",
+        "What to do with predictions once that much waits: 503, or answer and log nothing.",
+    )
+    monitoring: Path = setting(
+        PACKAGED_MONITORING, "path", "The file that says what is kept of each model's predictions."
+    )
+    predictions_url: str = setting(
+        "",
+        "SQLAlchemy URL",
+        "The prediction log; `off` is none. Default: `predictions.db` in BATON_HOME.",
+        secret=True,
+    )
+    predictions_parquet: str = setting(
+        "",
+        "path or URL",
+        "Where predictions also go as Parquet, as s3://bucket/path or a directory. Default: none.",
+    )
     ray_address: str = setting(
         "",
         "host:port",
@@ -163,11 +191,7 @@ class Settings:
         env="MLFLOW_TRACKING_USERNAME",
     )
     tracking_password: str = setting(
-        "",
-        "text",
-        "The password to that name.",
-        env="MLFLOW_TRACKING_PASSWORD",
-        secret=True,
+        "", "text", "The password to that name.", env="MLFLOW_TRACKING_PASSWORD", secret=True
     )
     s3_endpoint: str = setting(
         "",
@@ -216,12 +240,10 @@ class Settings:
 
     def resolved(self) -> Settings:
         """Fill what follows from other settings, and refuse what cannot work."""
-        if self.unknown_columns not in ("refuse", "ignore"):
-            raise SettingsError(
-                f"BATON_UNKNOWN_COLUMNS: expected refuse or ignore, got {self.unknown_columns!r}"
-            )
-        if self.lane not in ("on", "off"):
-            raise SettingsError(f"BATON_LANE: expected on or off, got {self.lane!r}")
+        for name, known in _CHOICES.items():
+            if (got := getattr(self, name)) not in known:
+                expected = " or ".join(known)
+                raise SettingsError(f"BATON_{name.upper()}: expected {expected}, got {got!r}")
         home = self.home.expanduser().resolve()
         tracking = database_urls.store(self.tracking_uri or f"sqlite:///{home / 'mlflow.db'}")
         registry = database_urls.store(self.registry_uri or tracking)
@@ -230,38 +252,16 @@ class Settings:
             self,
             home=home,
             gates=self.gates.expanduser().resolve(),
+            monitoring=self.monitoring.expanduser().resolve(),
             tracking_uri=tracking,
             registry_uri=registry,
             ledger_url=ledger,
             backup_auth_url=database_urls.driver(self.backup_auth_url),
             jobs_url=database_urls.driver(self.jobs_url) or f"sqlite:///{home / 'jobs.db'}",
+            predictions_url=database_urls.driver(self.predictions_url)
+            or f"sqlite:///{home / 'predictions.db'}",
             actor=self.actor or getpass.getuser(),
         )
-
-    @property
-    def node_dir(self) -> Path:
-        """What the node's processes share: page, assignments, sockets."""
-        return self.home / "node"
-
-    @property
-    def page_path(self) -> Path:
-        """The page that all processes of the node map."""
-        return self.node_dir / "page"
-
-    @property
-    def assignments_path(self) -> Path:
-        """What the node serves, for its workers."""
-        return self.node_dir / "assignments"
-
-    @property
-    def metrics_dir(self) -> Path:
-        """Where the node's processes keep their counts while they run: in memory, if possible.
-
-        They are mapped files that grow: on a full disk the next count would end its process.
-        """
-        if not os.access(_MEMORY, os.W_OK):
-            return self.node_dir / "metrics"
-        return _MEMORY / f"baton-{hashlib.sha256(str(self.home).encode()).hexdigest()[:16]}"
 
     @property
     def keys_path(self) -> Path:
@@ -270,31 +270,11 @@ class Settings:
         return Path(self.api_keys).expanduser().resolve() if self.api_keys else own
 
     @property
-    def watcher_socket(self) -> Path:
-        """Where this node's watcher hears knocks."""
-        return self.home / "node.sock"
-
-    @property
-    def registrar_socket(self) -> Path:
-        """Where a registrar on this machine hears knocks."""
-        return self.home / "registrar.sock"
-
-    @property
-    def registrar_heart(self) -> Path:
-        """What a registrar on this machine writes while it is well."""
-        return self.home / "registrar.heart"
-
-    @property
-    def store_dir(self) -> Path:
-        """The node store: verified versions, by digest."""
-        return self.home / "store"
-
-    @property
-    def artifacts_dir(self) -> Path:
-        """Where an embedded registry keeps artifacts."""
-        return self.home / "artifacts"
-
-    @property
     def is_embedded(self) -> bool:
         """Whether the ledger is a file of this machine: then this node hosts the registrar."""
         return not self.bundle and self.ledger_url.startswith("sqlite")
+
+    @property
+    def logs_predictions(self) -> bool:
+        """Whether what is predicted here is written down."""
+        return self.predictions_url != OFF

@@ -1,8 +1,8 @@
-"""`python -m serving`: one node. Supervises gunicorn, the watcher and, embedded, the registrar.
+"""`python -m serving`: one node. Supervises gunicorn, the watcher, the shipper, and others.
 
-Where `BATON_ENGINES` names `runner`, also the host of runners. They are siblings: each is started
-again when it ends, none outlives this process. Gunicorn serves from the node's own store before
-anything else was reached.
+Embedded also the registrar; where `BATON_ENGINES` names `runner`, the host of runners. They are
+siblings: each is started again when it ends, none outlives this process. Gunicorn serves from the
+node's own store before anything else was reached.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from typing import IO
 
 from registry import log
 from registry.errors import BatonError, SettingsError
+from registry.monitoring import Monitoring
 from registry.process import cannot_listen, die_with_parent
 from registry.settings import Settings
 from serving.keys import KeyFile
@@ -107,6 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         host = _address(settings.bind)
         _access(settings, host)
         _models(settings)
+        Monitoring.read(settings.monitoring)
         _libraries(settings)
         lock = _only_node(settings)
     except BatonError as error:
@@ -153,12 +155,17 @@ def _take_up(settings: Settings) -> None:
 
 
 def _children(settings: Settings) -> list[Child]:
-    """Gunicorn first: it answers from the store while the others still start."""
+    """Gunicorn first: it answers from the store while the others still start.
+
+    They end in this order too: what the workers wrote down last is shipped once they are gone.
+    """
     python = sys.executable
     children = [
         Child("gunicorn", [python, "-m", "gunicorn", "-c", str(_GUNICORN)]),
         Child("watcher", [python, "-m", "serving.node"]),
     ]
+    if settings.logs_predictions:
+        children.append(Child("shipper", [python, "-m", "serving.shipping"]))
     if "runner" in settings.engines:
         children.append(Child("runners", [python, "-m", "serving.runner.host"]))
     if settings.is_embedded:

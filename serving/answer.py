@@ -10,7 +10,7 @@ import logging
 import re
 import time
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from registry.errors import MalformedRequest, RequestTooLarge, UnknownModel
 from serving import metrics, problems
@@ -18,12 +18,15 @@ from serving.access import Access
 from serving.assignments import Assignment
 from serving.identity import new_prediction_id, new_request_id
 from serving.keys import Scope
+from serving.logbook import Asked, Logbook
 from serving.manager import Manager
 from serving.protocols import Answered, Header, Protocol, Question
 from serving.table import Serving
 
 _log = logging.getLogger(__name__)
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+# Made by a proxy for each request, the same for each attempt; worth something from trusted ones.
+ATTEMPT_OF = "X-Attempt-Of"
 
 
 class Answer(NamedTuple):
@@ -38,10 +41,16 @@ class Answerer:
     """The hot path of one worker."""
 
     def __init__(
-        self, manager: Manager, access: Access, *, default_model: str, max_body_bytes: int
+        self,
+        manager: Manager,
+        access: Access,
+        *,
+        default_model: str,
+        max_body_bytes: int,
+        logbook: Logbook | None = None,
     ) -> None:
-        """`default_model` may be empty."""
-        self._manager, self._access = manager, access
+        """`default_model` may be empty; without a logbook nothing is written down."""
+        self._manager, self._access, self._logbook = manager, access, logbook
         self._default_model = default_model
         self._max_body_bytes = max_body_bytes
         self._worker = str(manager.slot)
@@ -62,7 +71,8 @@ class Answerer:
     ) -> Answer:
         """Answer a request for `model`; None leaves the choice to the body or the default.
 
-        `version`, if said, must be the one that answers.
+        `version`, if said, must be the one that answers. `header` tells of the proxy's headers
+        those of trusted ones only.
         """
 
         def read() -> Question:
@@ -70,13 +80,27 @@ class Answerer:
                 raise RequestTooLarge(f"body: {len(body)} bytes, at most {self._max_body_bytes}")
             return protocol.read(body, header)
 
-        return self._guarded(protocol, model, version, header, read)
+        asked = _asked(header, protocol.endpoint, "POST")
+        return self._guarded(protocol, model, version, header, read, asked)
 
     def answer_question(
         self, protocol: Protocol, model: str, read: Callable[[], Question], header: Header
     ) -> Answer:
         """The same for a question that has no body, such as a query string's."""
-        return self._guarded(protocol, model, None, header, read)
+        asked = _asked(header, "shorthand", "GET")
+        return self._guarded(protocol, model, None, header, read, asked)
+
+    def turned_away(
+        self, protocol: Protocol, error: Exception, header: Header, answer: Answer
+    ) -> None:
+        """Write down a request for a prediction that was refused, as `answer`, before it was read.
+
+        Whoever refused it saw to everything else.
+        """
+        if self._logbook:
+            asked = _asked(header, protocol.endpoint, "POST")
+            asked.request_id = answer.headers.get("X-Request-Id", asked.request_id)
+            self._logbook.refused(asked, None, error, answer.status)
 
     def _guarded(
         self,
@@ -85,22 +109,22 @@ class Answerer:
         version: str | None,
         header: Header,
         read: Callable[[], Question],
+        asked: Asked,
     ) -> Answer:
-        """Answer, or turn whatever went wrong into a refusal; count both."""
-        begun = time.perf_counter()
-        identity = trusted_id(header("X-Request-Id"))
+        """Answer, or turn whatever went wrong into a refusal; count both, write both down."""
         serving: Serving | None = None
         try:
-            self._access.admit(header, Scope.PREDICT)
+            if key := self._access.admit(header, Scope.PREDICT):
+                asked.key_id = key.id
             question = read()
             serving = self._manager.acquire(self._named(model, question.model))
             tally = metrics.tally(serving.assignment.model)
-            answer = self._answered(serving, version, question, identity, tally)
+            answer = self._answered(serving, version, question, asked, tally)
         except Exception as error:  # noqa: BLE001 - every failure becomes a refusal
             tally = metrics.tally(serving.assignment.model if serving else "")
             tally.refused(error)
-            answer = self._refused(protocol, error, identity, serving)
-        tally.answered(answer.status, time.perf_counter() - begun)
+            answer = self._refused(protocol, error, asked, serving)
+        tally.answered(answer.status, time.perf_counter() - asked.begun)
         return answer
 
     def _answered(
@@ -108,35 +132,40 @@ class Answerer:
         serving: Serving,
         version: str | None,
         question: Question,
-        identity: str,
+        asked: Asked,
         tally: metrics.Tally,
     ) -> Answer:
+        seen: dict[str, Any] = {}
         assignment = serving.assignment
         require_version(assignment, version)
         with serving:
             servable = serving.servable
             before = servable.engine_seconds
-            result = servable.predict(question.body(servable))
-            tally.predicted(len(result["predictions"]), servable.engine_seconds - before)
-            if rows := servable.take_led_rows():
-                tally.joined(rows)
+            result = servable.predict(question.body(servable), seen)
+            rows = len(result["predictions"])
+            tally.predicted(rows, servable.engine_seconds - before)
+            if led_rows := servable.take_led_rows():
+                tally.joined(led_rows)
         answered = Answered(
             model=assignment.model,
             version=str(assignment.version),
-            prediction_id=new_prediction_id(),
+            prediction_id=asked.prediction_id,
             servable=servable,
             result=result,
         )
         more, encoded = question.encode(answered)
+        if self._logbook:
+            outputs = servable.tensors(result)
+            self._logbook.answered(asked, assignment, rows=rows, seen=seen, outputs=outputs)
         headers = self._headers(assignment)
-        headers["X-Request-Id"] = identity
+        headers["X-Request-Id"] = asked.request_id
         headers.update(more)
         return Answer(200, headers, encoded)
 
     def _refused(
-        self, protocol: Protocol, error: Exception, identity: str, serving: Serving | None
+        self, protocol: Protocol, error: Exception, asked: Asked, serving: Serving | None
     ) -> Answer:
-        found = problems.problem(error, request_id=identity)
+        found = problems.problem(error, request_id=asked.request_id)
         assignment = serving.assignment if serving else None
         if found.status >= 500:
             _log.warning(
@@ -144,12 +173,14 @@ class Answerer:
                 error,
                 exc_info=found.status == 500,
                 extra={
-                    "request_id": identity,
+                    "request_id": asked.request_id,
                     "model": assignment.model if assignment else "",
                     "version": str(assignment.version) if assignment else "",
                 },
             )
         status, more, encoded = protocol.refuse(found)
+        if self._logbook:
+            self._logbook.refused(asked, assignment, error, status)
         headers = self._headers(assignment) if assignment else {}
         return Answer(status, {**headers, **more}, encoded)
 
@@ -185,6 +216,15 @@ def require_version(assignment: Assignment, version: str | None) -> None:
         raise UnknownModel(
             f"{assignment.model}: version {version} is not served here, {assignment.version} is"
         )
+
+
+def _asked(header: Header, endpoint: str, method: str) -> Asked:
+    """A request that came just now."""
+    attempt_of = header(ATTEMPT_OF)
+    if attempt_of and not _REQUEST_ID.fullmatch(attempt_of):
+        attempt_of = ""
+    identity = trusted_id(header("X-Request-Id"))
+    return Asked(new_prediction_id(), identity, attempt_of or "", endpoint, method)
 
 
 def trusted_id(given: str | None) -> str:

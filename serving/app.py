@@ -30,6 +30,7 @@ from serving.jobs import Desk, OpenQueue
 from serving.keys import KeyFile
 from serving.kinds import Limits
 from serving.leisure import at_leisure
+from serving.logbook import Logbook
 from serving.manager import Manager
 from serving.page import Page
 from serving.residents import Residents
@@ -155,6 +156,7 @@ def create_app(
         access,
         default_model=settings.default_model,
         max_body_bytes=settings.max_body_bytes,
+        logbook=Logbook.of(settings),
     )
     # Where gunicorn's threads answer predictions too, jobs have half of them at most.
     desk = Desk(open_jobs, at_once=max(1, settings.threads // 2))

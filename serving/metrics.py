@@ -130,6 +130,29 @@ RUNNER_RESTARTS = Counter(
 )
 
 
+LOG_DROPPED = Counter(
+    "baton_log_dropped_total",
+    "Predictions and refusals that were not written down for want of room.",
+)
+LOG_SHIPPED = Counter("baton_log_shipped_total", "Records that were moved to the prediction log.")
+LOG_CORRUPT = Counter(
+    "baton_log_corrupt_total", "Places of the spool that could not be read, and were kept aside."
+)
+LOG_SPOOL_BYTES = Gauge(
+    "baton_log_spool_bytes", "Bytes in the spool of this node.", multiprocess_mode="mostrecent"
+)
+LOG_SHIPPED_UNTIL = Gauge(
+    "baton_log_shipped_until_timestamp_seconds",
+    "All that was predicted here before is in the prediction log.",
+    multiprocess_mode="mostrecent",
+)
+LOG_SINK_UP = Gauge(
+    "baton_log_sink_up",
+    "0 while the prediction log cannot be reached.",
+    multiprocess_mode="mostrecent",
+)
+
+
 class Tally:
     """What is counted of one model's requests; finding a series costs as much as counting."""
 

@@ -17,6 +17,7 @@ from registry.errors import (
     JobOver,
     KeyReused,
     MalformedRequest,
+    NotLogged,
     NotReady,
     Overloaded,
     RequestError,
@@ -48,6 +49,7 @@ _STATUS: Final[Mapping[type[BatonError], HTTPStatus]] = {
     TooManyRequests: HTTPStatus.TOO_MANY_REQUESTS,
     RequestError: HTTPStatus.BAD_REQUEST,
     NotReady: HTTPStatus.SERVICE_UNAVAILABLE,
+    NotLogged: HTTPStatus.SERVICE_UNAVAILABLE,
     Overloaded: HTTPStatus.SERVICE_UNAVAILABLE,
 }
 

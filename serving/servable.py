@@ -97,9 +97,12 @@ class Servable:
         """How long the model itself took for all that this thread asked."""
         return self._timed.seconds
 
-    def predict(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Answer one request; raises RequestError for the client's mistakes, NotFinite."""
-        return self._kind.predict(body)
+    def predict(self, body: Mapping[str, Any], seen: kinds.Seen | None = None) -> dict[str, Any]:
+        """Answer one request; raises RequestError for the client's mistakes, NotFinite.
+
+        `seen` is filled with what was asked, by column.
+        """
+        return self._kind.predict(body, seen)
 
     def table(self, columns: Mapping[str, Any]) -> dict[str, Any]:
         """Answer rows that come as one array for each column of `signature`, as `predict` would.

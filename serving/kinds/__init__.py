@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, Self, cast
 
 from registry.errors import BundleInvalid
 from serving.kinds.forecast import Forecast, ForecastEngine
-from serving.kinds.tabular import Tabular, TabularEngine
+from serving.kinds.tabular import Seen, Tabular, TabularEngine
 from serving.kinds.window import WindowForecast
 
-__all__ = ["Kind", "Limits", "Tabular", "WindowForecast", "of"]
+__all__ = ["Kind", "Limits", "Seen", "Tabular", "WindowForecast", "of"]
 
 if TYPE_CHECKING:
     from registry.bundle import Bundle
@@ -55,8 +55,12 @@ class Kind(Protocol):
     def params(self) -> Sequence[Param]:
         """What may be said beside that."""
 
-    def predict(self, body: Mapping[str, Any]) -> dict[str, Any]:
-        """Answer one request's object with `{"predictions": …}` and what belongs to it."""
+    def predict(self, body: Mapping[str, Any], seen: Seen | None = None) -> dict[str, Any]:
+        """Answer one request's object with `{"predictions": …}` and what belongs to it.
+
+        `seen` is filled with what was asked, as the engine saw it: an array or list for each
+        column by name.
+        """
 
     def tensors(self, answer: Mapping[str, Any]) -> Mapping[str, Any]:
         """What `predict` answered, as one array (or list) an output, by name."""

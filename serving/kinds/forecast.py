@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from registry.params import Param
     from serving.calendar import Calendar
+    from serving.kinds.tabular import Seen
 
 OUTPUTS = ("yhat", "yhat_lower", "yhat_upper")
 HORIZONS = ("horizon", "days")
@@ -77,7 +78,7 @@ class Forecast:
             outputs=("ds", *OUTPUTS),
         )
 
-    def predict(self, body: Mapping[str, object]) -> dict[str, object]:
+    def predict(self, body: Mapping[str, object], seen: Seen | None = None) -> dict[str, object]:
         """Answer a decoded JSON object: `{"predictions": [{"ds": …, "yhat": …, …}, …]}`.
 
         `ds` is a date where all are at midnight, else a datetime; rows keep the request's order.
@@ -86,6 +87,8 @@ class Forecast:
         model answers NaN or Infinity.
         """
         form = _form(body)
+        if seen is not None:
+            seen[form] = body[form]
         inputs = self._horizon(form, body[form]) if form in HORIZONS else self._rows(form, body)
         outputs = self._engine.run(inputs)
         columns: dict[str, list[Any]] = {"ds": date_texts(inputs["ds"])}

@@ -29,6 +29,7 @@ from registry.signature import Column, Signature, Tensor, describe
 from serving.kinds import envelopes
 from serving.kinds.finite import refuse_non_finite
 from serving.kinds.pictures import Picture, Wanted, blank
+from serving.kinds.tabular import Seen
 
 NAME: Final = "image"
 B64: Final = "b64"
@@ -87,9 +88,13 @@ class Image:
         self.params: Sequence[Param] = ()
         self.signature = Signature((Column(NAME, "binary"),), outputs=_OUTPUTS)
 
-    def predict(self, body: Mapping[str, Any]) -> dict[str, Any]:
+    def predict(self, body: Mapping[str, Any], seen: Seen | None = None) -> dict[str, Any]:
         """Answer `body` with one prediction a picture; see the module for its forms."""
-        return self._answer(self._pictures(body))
+        pictures = self._pictures(body)
+        if seen is not None:
+            told = [picture.told() for picture in pictures]
+            seen.update((name, [one[name] for one in told]) for name in told[0])
+        return self._answer(pictures)
 
     def tensors(self, answer: Mapping[str, Any]) -> Mapping[str, Any]:
         """Labels and confidences; probabilities in the order of the labels."""

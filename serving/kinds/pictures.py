@@ -7,6 +7,7 @@ leave them out; of an animation the first picture counts.
 
 from __future__ import annotations
 
+import hashlib
 import io
 import warnings
 from collections.abc import Iterator
@@ -74,6 +75,7 @@ class Picture:
     def __init__(self, field: str, data: bytes) -> None:
         """Raises SignatureMismatch if it is none, RequestTooLarge for a side that no camera has."""
         self.field = field
+        self._came = data
         self._format, self._data = bare(field, data)
         with self._opened() as image:
             self.width, self.height = image.size
@@ -86,6 +88,16 @@ class Picture:
     def pixels(self) -> int:
         """As many as decoding it will make."""
         return self.width * self.height
+
+    def told(self) -> dict[str, Any]:
+        """What is remembered of it, as it came: format, pixels a side, bytes, SHA-256 (hex)."""
+        return {
+            "format": self._format,
+            "width": self.width,
+            "height": self.height,
+            "bytes": len(self._came),
+            "sha256": hashlib.sha256(self._came).hexdigest(),
+        }
 
     def array(self, wanted: Wanted) -> NDArray[Any]:
         """Decoded: [height, width, channels], or with the channels first. Raises as above."""

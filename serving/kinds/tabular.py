@@ -25,6 +25,8 @@ from serving.kinds import envelopes
 from serving.kinds.finite import all_finite, refuse_non_finite
 
 _NUMBERS = frozenset({int, float})
+_FEW = 256
+Seen = dict[str, Any]  # what a request asked, by column
 
 
 class TabularEngine(Protocol):
@@ -69,9 +71,9 @@ class Tabular:
         else:
             self._targets = _targets(self.signature.tensors, inputs)
 
-    def predict(self, body: Mapping[str, Any]) -> dict[str, Any]:
+    def predict(self, body: Mapping[str, Any], seen: Seen | None = None) -> dict[str, Any]:
         """Answer `body` with one prediction a row; see the module for its forms."""
-        feed, rows = self._fed(body)
+        feed, rows = self._fed(body, seen)
         return self._encode(self._engine.run(feed), rows)
 
     def table(self, columns: Mapping[str, Array]) -> dict[str, Any]:
@@ -81,8 +83,9 @@ class Tabular:
         return self._encode(self._engine.run(feed), rows)
 
     def tensors(self, answer: Mapping[str, Any]) -> Mapping[str, Any]:
-        """The graph's outputs by their names."""
-        return {self._engine.outputs[0]: answer["predictions"], **answer.get("outputs", {})}
+        """The graph's outputs by their names; the first may have none."""
+        first = self._engine.outputs[0] if self._engine.outputs else "predictions"
+        return {first: answer["predictions"], **answer.get("outputs", {})}
 
     def repeat(self, body: Mapping[str, Any]) -> None:
         """Ask every row twice in one request: one alone hides a graph that always answers one."""
@@ -100,32 +103,37 @@ class Tabular:
         tensors = {tensor.name: _ones(tensor) for tensor in self.signature.tensors}
         return {"inputs": tensors if len(tensors) > 1 else next(iter(tensors.values()))}
 
-    def _fed(self, body: Mapping[str, Any]) -> tuple[dict[str, Array], int | None]:
+    def _fed(
+        self, body: Mapping[str, Any], seen: Seen | None = None
+    ) -> tuple[dict[str, Array], int | None]:
         """What the graph is fed, and how many rows; None where their number is fixed."""
         form = envelopes.form(body)
         read = self._columnar if self._columns else self._tensors
-        feed, rows = read(form, body[form])
+        feed, rows = read(form, body[form], {} if seen is None else seen)
         feed.update(self._given.arrays(body.get("params")))
         return feed, rows
 
-    def _columnar(self, form: str, value: Any) -> tuple[dict[str, Array], int | None]:
+    def _columnar(self, form: str, value: Any, seen: Seen) -> tuple[dict[str, Array], int | None]:
         """One array a column, as the graph wants them."""
-        if (matrix := self._at_once(form, value)) is not None:
-            self._check_rows(form, len(matrix))
-            return {self._inputs[0].name: matrix}, len(matrix)
-        names, columns, rows = envelopes.table(form, value, self._order)
-        self._check_rows(form, rows)
+        if (found := self._at_once(form, value)) is not None:
+            rows, matrix = found
+            self._check_rows(form, len(rows))
+            seen.update(zip(self._order, _turned(rows, matrix), strict=True))
+            return {self._inputs[0].name: matrix}, len(rows)
+        names, given, count = envelopes.table(form, value, self._order)
+        self._check_rows(form, count)
         for name in names:
             if name not in self._columns and not self._ignore_unknown:
                 raise SignatureMismatch(
                     str(name), expected=f"one of {', '.join(self._order)}", got="an unknown column"
                 )
-        given = dict(zip(names, columns, strict=True))
+        said = dict(zip(names, given, strict=True))
         arrays = {
-            name: column.array(given[name]) if name in given else column.missing(rows)
+            name: column.array(said[name]) if name in said else column.missing(count)
             for name, column in self._columns.items()
         }
-        return self._stacked(arrays), rows
+        seen.update(arrays)
+        return self._stacked(arrays), count
 
     def _stacked(self, arrays: Mapping[str, Array]) -> dict[str, Array]:
         """Columns as the graph wants them: side by side in one tensor, or one tensor each."""
@@ -135,8 +143,8 @@ class Tabular:
         stacked = np.stack([arrays[name] for name in self._order], axis=1)
         return {tensor.name: narrowed(stacked, tensor.dtype, field=self._cell)}
 
-    def _at_once(self, form: str, value: Any) -> Array | None:
-        """The graph's matrix from rows of plain numbers, where each column would give the same.
+    def _at_once(self, form: str, value: Any) -> tuple[list[list[Any]], Array] | None:
+        """Rows of plain numbers and the graph's matrix, where each column would give the same.
 
         None where anything has to be looked at closer: by column, which can name what is wrong.
         """
@@ -148,13 +156,13 @@ class Tabular:
                 matrix = np.array(rows, self._inputs[0].dtype)
         except OverflowError:
             return None
-        return matrix if all_finite(matrix) else None
+        return (rows, matrix) if all_finite(matrix) else None
 
     def _cell(self, place: Sequence[int]) -> str:
         """A place in the matrix as the client wrote it."""
         return f"{self._order[place[1]]}[{place[0]}]" if len(place) == 2 else self._order[0]
 
-    def _tensors(self, form: str, value: Any) -> tuple[dict[str, Array], int | None]:
+    def _tensors(self, form: str, value: Any, seen: Seen) -> tuple[dict[str, Array], int | None]:
         """One array a tensor: by name, or the only one."""
         tensors = self.signature.tensors
         if form == "dataframe_split":
@@ -184,6 +192,7 @@ class Tabular:
                         field, expected=f"{rows} rows as before it", got=f"{len(array)} rows"
                     )
             self._check_rows(form, array.shape[0] if array.ndim else 1)
+            seen[field] = array
             feed[target.name] = narrowed(array, target.dtype, field=partial(_named, field))
         return feed, rows
 
@@ -206,6 +215,13 @@ class Tabular:
         if others:
             answer["outputs"] = {name: values[name] for name in others}
         return answer
+
+
+def _turned(rows: Sequence[Sequence[Any]], matrix: Array) -> Iterable[Any]:
+    """The columns: few cells are listed sooner than arrays are made."""
+    if len(rows) == 1:
+        return [[cell] for cell in rows[0]]
+    return map(list, zip(*rows, strict=True)) if matrix.size <= _FEW else matrix.T
 
 
 def _names(signature: Signature | None) -> set[str]:

@@ -34,7 +34,7 @@ from serving.kinds.forecast import OUTPUTS, Forecast
 if TYPE_CHECKING:
     from registry.params import Param
     from serving.kinds.dated_rows import Rows
-    from serving.kinds.tabular import TabularEngine
+    from serving.kinds.tabular import Seen, TabularEngine
 
 HISTORY: Final = "history"
 _SCHEMA: Final = "baton/model_schema.json"
@@ -62,12 +62,14 @@ class WindowForecast:
         self.params: Sequence[Param] = ()
         self.signature = Signature((Column("ds", "datetime"),), outputs=("ds", *OUTPUTS))
 
-    def predict(self, body: Mapping[str, object]) -> dict[str, object]:
+    def predict(self, body: Mapping[str, object], seen: Seen | None = None) -> dict[str, object]:
         """Answer as `Forecast.predict` does, from the request's `history` if it brings one."""
         if HISTORY not in body:
-            return self._own.predict(body)
+            return self._own.predict(body, seen)
+        if seen is not None:
+            seen[HISTORY] = body[HISTORY]
         asked = {key: value for key, value in body.items() if key != HISTORY}
-        return self._forecast(body[HISTORY]).predict(asked)
+        return self._forecast(body[HISTORY]).predict(asked, seen)
 
     def tensors(self, answer: Mapping[str, Any]) -> Mapping[str, Any]:
         """Dates and forecasts, one column each."""

@@ -29,9 +29,10 @@ from serving.lane.hot import Hot, hot
 from serving.lane.request import Request
 from serving.lane.turns import Turns
 from serving.lane.wsgi import Application, call, path_of
-from serving.protocols import Protocol
+from serving.protocols import Header, Protocol
 from serving.protocols.baton import Baton
 from serving.routes.parts import Parts
+from serving.routes.proxies import Proxies
 
 Give = Callable[..., None]  # as `Crew.give`
 _log = logging.getLogger(__name__)
@@ -74,6 +75,7 @@ class Lane:
         self._application = application
         self._answerer, self._manager, self._stop = parts.answerer, parts.manager, parts.stopping
         self.max_body_bytes = settings.max_body_bytes
+        self._proxies = Proxies(settings.trusted_proxies) if settings.trusted_proxies else None
         self.connections: set[Connection] = set()
         self._spare: set[Connection] = set()
         self._most_open = most_open
@@ -123,7 +125,7 @@ class Lane:
             route.protocol,
             route.model,
             request.body,
-            request.header,
+            self._header(request),
             version=route.version,
         )
         if self._is_quick(route, request):
@@ -140,7 +142,7 @@ class Lane:
         if not route and status != found.status:
             found = problems.Problem(HTTPStatus(status), str(error), found.request_id)
         protocol: Protocol = route.protocol if route else _BATON
-        return Answer(*protocol.refuse(found))
+        return self._noted(Answer(*protocol.refuse(found)), error, request, route)
 
     def look(self, now: float) -> None:
         """Once a second: end what has kept still for too long."""
@@ -232,7 +234,21 @@ class Lane:
         if found.status == HTTPStatus.INTERNAL_SERVER_ERROR:
             _log.error("cannot answer", exc_info=error, extra={"request_id": identity})
         protocol: Protocol = route.protocol if route else _BATON
-        return Answer(*protocol.refuse(found))
+        return self._noted(Answer(*protocol.refuse(found)), error, request, route)
+
+    def _noted(
+        self, answer: Answer, error: Exception, request: Request | None, route: Hot | None
+    ) -> Answer:
+        """A refusal; the one of a prediction is written down."""
+        if route and request:
+            self._answerer.turned_away(route.protocol, error, self._header(request), answer)
+        return answer
+
+    def _header(self, request: Request) -> Header:
+        """What a request's headers say, as far as it is to be believed."""
+        if self._proxies and request.peer and request.peer[0] in self._proxies:
+            return request.header
+        return request.header_of_a_client
 
 
 def _until(request: Request) -> float:

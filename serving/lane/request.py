@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from serving.answer import ATTEMPT_OF
+
 
 @dataclass(slots=True)
 class Request:
@@ -23,3 +25,7 @@ class Request:
         """The first value of a header."""
         found = self.value(name.encode("latin-1"))
         return None if found is None else found.decode("latin-1")
+
+    def header_of_a_client(self, name: str) -> str | None:
+        """The same without what only a trusted proxy may say."""
+        return None if name == ATTEMPT_OF else self.header(name)

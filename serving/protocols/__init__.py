@@ -41,7 +41,11 @@ class Question(typing.Protocol):
 
 
 class Protocol(typing.Protocol):
-    """One way to ask."""
+    """One way to ask; `endpoint` is its name in the prediction log."""
+
+    @property
+    def endpoint(self) -> str:
+        """As above."""
 
     def read(self, body: bytes, header: Header) -> Question:
         """Read a request's body, by its headers. Raises RequestError."""

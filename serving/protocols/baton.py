@@ -60,6 +60,8 @@ class BatonQuestion(NamedTuple):
 class Baton:
     """`POST /predict`, `POST /models/<name>/predict`."""
 
+    endpoint: Final = "baton"
+
     def read(self, body: bytes, header: Header) -> BatonQuestion:
         """See `Protocol.read`."""
         content_type = header("Content-Type") or ""

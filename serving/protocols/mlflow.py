@@ -70,6 +70,8 @@ class MlflowQuestion:
 class Mlflow:
     """`POST /invocations`."""
 
+    endpoint: Final = "mlflow"
+
     def read(self, body: bytes, header: Header) -> MlflowQuestion:
         """See `Protocol.read`."""
         content_type = header("Content-Type")

@@ -116,6 +116,8 @@ class V2Question:
 class V2:
     """`POST /v2/models/<name>[/versions/<version>]/infer`."""
 
+    endpoint: Final = "v2"
+
     def read(self, body: bytes, header: Header) -> V2Question:
         """See `Protocol.read`. JSON without a Content-Type is taken: Triton's client sends none."""
         if encoding := header("Content-Encoding"):

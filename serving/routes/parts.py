@@ -91,7 +91,9 @@ def predicted(
     try:
         body = whole_body()
     except BatonError as error:
-        return failed(error, protocol)
+        answer = _refusal(error, protocol)
+        parts().answerer.turned_away(protocol, error, request.headers.get, answer)
+        return respond(answer)
     answerer = parts().answerer
     return respond(answerer.answer(protocol, model, body, request.headers.get, version=version))
 
@@ -111,13 +113,17 @@ def whole_body() -> bytes:
 
 def failed(error: BatonError, protocol: Protocol = BATON) -> Response:
     """What `protocol` says of an error."""
-    identity = trusted_id(request.headers.get("X-Request-Id"))
-    return refused(problems.problem(error, request_id=identity), protocol)
+    return respond(_refusal(error, protocol))
 
 
 def refused(problem: Problem, protocol: Protocol = BATON) -> Response:
     """A refusal in the words of `protocol`."""
     return respond(Answer(*protocol.refuse(problem)))
+
+
+def _refusal(error: BatonError, protocol: Protocol) -> Answer:
+    identity = trusted_id(request.headers.get("X-Request-Id"))
+    return Answer(*protocol.refuse(problems.problem(error, request_id=identity)))
 
 
 def respond(answer: Answer) -> Response:

@@ -10,7 +10,7 @@ from prometheus_client import REGISTRY
 
 from registry.gates import GATES
 from registry.policy import MetricRule, Policy
-from registry.settings import PACKAGED_GATES, Settings
+from registry.settings import PACKAGED_GATES, PACKAGED_MONITORING, Settings
 from registry.state import State
 from registry.variables import variable
 from serving import metrics
@@ -32,8 +32,8 @@ def setting_row(field: dataclasses.Field) -> str:
     default = field.default
     if isinstance(default, tuple):
         default = ",".join(default)
-    if default == PACKAGED_GATES:
-        default = "registry/gates.toml"
+    if default in (PACKAGED_GATES, PACKAGED_MONITORING):
+        default = f"registry/{default.name}"
     shown = f"`{default}`" if str(default) else "–"
     secret = " Also as `…_FILE`." if field.metadata["secret"] else ""
     cells = (f"`{variable(field)}`", shown, field.metadata["unit"], field.metadata["help"] + secret)

@@ -32,6 +32,7 @@ http {{
     listen 127.0.0.1:{port};
     location / {{
       proxy_pass http://node;
+      proxy_set_header X-Attempt-Of $request_id;
       proxy_next_upstream error timeout http_502 http_503 non_idempotent;
       proxy_next_upstream_tries 2;
     }}

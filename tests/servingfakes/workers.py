@@ -35,7 +35,12 @@ class FakeServable:
     def take_led_rows(self) -> int:
         return 0
 
-    def predict(self, body: Mapping[str, Any]) -> Any:
+    def tensors(self, answer: Mapping[str, Any]) -> Mapping[str, Any]:
+        return answer
+
+    def predict(self, body: Mapping[str, Any], seen: dict[str, Any] | None = None) -> Any:
+        if seen is not None:
+            seen.update(body)
         return self._predict(body) if self._predict else {"predictions": [self.digest]}
 
 

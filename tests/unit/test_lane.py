@@ -33,10 +33,16 @@ class Answerer:
     def __init__(self) -> None:
         self.seconds = 0.0
         self.threads: list[str] = []
+        self.refused: list[int] = []
+        self.attempts: list[str | None] = []
         self.go = threading.Event()
         self.go.set()
 
-    def answer(self, *_: Any, **__: Any) -> Answer:
+    def turned_away(self, _protocol: Any, _error: Any, _header: Any, answer: Answer) -> None:
+        self.refused.append(answer.status)
+
+    def answer(self, *asked: Any, **_: Any) -> Answer:
+        self.attempts.append(asked[3]("X-Attempt-Of"))
         self.threads.append(threading.current_thread().name)
         assert self.go.wait(SECONDS)
         time.sleep(self.seconds)
@@ -56,12 +62,12 @@ class Manager:
 class Bench:
     """A lane with a loop of its own, and one connection's answers."""
 
-    def __init__(self) -> None:
+    def __init__(self, *trusted: str) -> None:
         self.loop = asyncio.new_event_loop()
         asyncio.set_event_loop(self.loop)
         self.answerer, self.manager = Answerer(), Manager()
         parts = Parts(
-            Settings(threads=2, queue=3),
+            Settings(threads=2, queue=3, trusted_proxies=trusted),
             self.manager,  # type: ignore[arg-type]
             self.answerer,  # type: ignore[arg-type]
             SimpleNamespace(),  # type: ignore[arg-type]
@@ -69,6 +75,11 @@ class Bench:
         )
         self.lane = Lane(self.flask, parts, most_open=10)
         self.later: list[Answer] = []
+
+    def close(self) -> None:
+        self.answerer.go.set()
+        self.lane.close()
+        self.loop.close()
 
     def flask(self, environ: Any, start: Any) -> list[bytes]:
         self.answerer.threads.append(threading.current_thread().name)
@@ -92,7 +103,7 @@ class Bench:
             (1, 1),
             [],
             lambda name: named.get(name.lower()),
-            None,
+            ("192.0.2.7", 1234),
             None,
             body,
         )
@@ -136,9 +147,7 @@ class Bench:
 def bench() -> Iterator[Bench]:
     made = Bench()
     yield made
-    made.answerer.go.set()
-    made.lane.close()
-    made.loop.close()
+    made.close()
 
 
 @pytest.mark.parametrize(
@@ -282,6 +291,26 @@ def test_when_too_many_wait_the_next_is_turned_away(bench: Bench) -> None:
     assert [answer.status for answer in bench.until(5)] == [200] * 5
     answer = bench.ask()
     assert answer is None or answer.status == 200, "there is room again"
+
+
+def test_a_prediction_that_is_turned_away_is_written_down_and_nothing_else(bench: Bench) -> None:
+    bench.ask(X_Request_Timeout_Ms="soon")
+    bench.ask(b"/models", X_Request_Timeout_Ms="soon")
+    assert bench.answerer.refused == [400]
+
+
+@pytest.mark.parametrize(
+    ("trusted", "told"), [((), None), (("10.0.0.0/8",), None), (("192.0.2.0/24",), "a1")]
+)
+def test_only_a_trusted_proxy_says_what_is_an_attempt(
+    trusted: tuple[str, ...], told: str | None
+) -> None:
+    bench = Bench(*trusted)
+    for _ in range(2):
+        bench.ask(X_Attempt_Of="a1")
+    bench.until(2)
+    assert bench.answerer.attempts == [told, told]
+    bench.close()
 
 
 def test_a_request_that_would_be_too_late_is_not_computed(bench: Bench) -> None:

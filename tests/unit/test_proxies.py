@@ -18,6 +18,7 @@ SAID = {
     "X-Forwarded-Prefix": "/ml",
     "X-Real-Ip": "203.0.113.8",
     "Forwarded": "for=203.0.113.9",
+    "X-Attempt-Of": "a1",
 }
 
 
@@ -50,6 +51,7 @@ def test_a_named_proxy_speaks_for_the_client_next_to_it(
     assert environ["wsgi.url_scheme"] == "https"
     assert environ["HTTP_HOST"] == "models.example"
     assert environ["SCRIPT_NAME"] == "/ml"
+    assert environ["HTTP_X_ATTEMPT_OF"] == "a1"
 
 
 @pytest.mark.parametrize(
@@ -61,7 +63,8 @@ def test_what_anybody_else_forwards_is_gone(peer: str, trusted: tuple[str, ...])
     assert environ["REMOTE_ADDR"] == peer
     assert environ["wsgi.url_scheme"] == "http"
     assert environ["SCRIPT_NAME"] == ""
-    assert not [name for name in environ if "FORWARDED" in name or "REAL_IP" in name]
+    said = ("FORWARDED", "REAL_IP", "ATTEMPT_OF")
+    assert not [name for name in environ if any(part in name for part in said)]
 
 
 def test_a_proxy_that_is_no_address_is_refused_at_the_start() -> None:

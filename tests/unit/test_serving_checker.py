@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from benchmarks.checker import violations, went_back
+from benchmarks.checker import unlogged, violations, went_back
 from benchmarks.history import Observation
+from registry.predictions import Prediction
 
 
 def predict(version: str, request: Any) -> Any:
@@ -137,3 +138,91 @@ def test_a_history_of_thousands_holds_and_one_fault_in_it_is_found() -> None:
     many[4_000] = dataclasses.replace(many[4_000], seq=1, version="1", answer=4_000)
     [complaint] = violations(iter(many), ids=ids, predict=predict)
     assert complaint == "r4000: seq 1, though r2500 had ended with 2"
+
+
+def log() -> list[Prediction]:
+    """What a server wrote down that answered as `good` says."""
+    return [
+        Prediction(
+            prediction_id=f"p{n}",
+            request_id=f"r{n}",
+            time=float(n),
+            model="m",
+            version="1" if n < 3 else "2",
+            seq=1 if n < 3 else 2,
+            endpoint="baton",
+            method="POST",
+            status=200,
+            latency_ms=1.0,
+            inputs={},
+            outputs={},
+        )
+        for n in range(6)
+    ]
+
+
+def entered(number: int, **changes: Any) -> list[Prediction]:
+    records = log()
+    records[number] = dataclasses.replace(records[number], **changes)
+    return records
+
+
+def test_a_log_that_has_every_answer_once_holds_in_any_order() -> None:
+    assert unlogged(good(), log()) == []
+    assert unlogged(good()[::-1], log()[::-1]) == []
+
+
+def test_attempts_that_a_proxy_made_of_one_request_count_as_one() -> None:
+    first = dataclasses.replace(log()[4], prediction_id="p9", seq=1, version="1", attempt_of="a")
+    records = [*entered(4, attempt_of="a"), first]
+    assert unlogged(good(), records) == []
+    assert unlogged(good(), records[::-1]) == []
+
+
+def test_what_a_client_never_saw_the_answer_of_may_be_in_the_log() -> None:
+    broken = Observation(id="r2", begun=1.9, ended=2.0, status=0)
+    twice = [*log(), dataclasses.replace(log()[2], prediction_id="p9")]
+    assert unlogged([broken, *good()], twice) == []
+    assert unlogged([broken, *good()], log()) == []
+    assert unlogged(changed(2, status=0), log()) == []
+
+
+def test_refusals_in_the_log_are_no_answers() -> None:
+    refused = dataclasses.replace(log()[2], prediction_id="p9", status=503)
+    assert unlogged(good(), [*log(), refused]) == []
+
+
+LOG_FAULTS: dict[str, tuple[Callable[[], list[Prediction]], str]] = {
+    "a lost record": (lambda: log()[1:], "r0: answered by v1 seq 1, in the log is nothing"),
+    "a record that was shipped twice": (lambda: [*log(), log()[3]], "r3: p3 is in the log twice"),
+    "a prediction that is there twice": (
+        lambda: [*log(), dataclasses.replace(log()[3], prediction_id="p9")],
+        "r3: in the log 2 times, answered once",
+    ),
+    "another version": (lambda: entered(4, version="1"), "in the log is v1 seq 2"),
+    "another seq": (lambda: entered(4, seq=3), "in the log is v2 seq 3"),
+    "only a refusal": (lambda: entered(4, status=503), "in the log is nothing"),
+    "an answer that nobody got": (
+        lambda: [*log(), dataclasses.replace(log()[3], prediction_id="p9", request_id="x")],
+        "x: in the log, but nobody was answered that",
+    ),
+    "attempts of which the last did not answer": (
+        lambda: [
+            *entered(4, attempt_of="a"),
+            dataclasses.replace(log()[4], prediction_id="p9", attempt_of="a", seq=7),
+        ],
+        "in the log is v2 seq 7",
+    ),
+}
+
+
+@pytest.mark.parametrize(("plant", "expected"), LOG_FAULTS.values(), ids=LOG_FAULTS)
+def test_the_log_fails_on(plant: Callable[[], list[Prediction]], expected: str) -> None:
+    complaints = unlogged(good(), plant())
+    assert len(complaints) == 1, complaints
+    assert expected in complaints[0]
+
+
+def test_what_others_asked_beside_it_can_be_left_out() -> None:
+    other = dataclasses.replace(log()[3], prediction_id="p9", request_id="x")
+    assert unlogged(good(), [*log(), other], with_others=True) == []

@@ -16,7 +16,7 @@ def names(**environ: str) -> list[str]:
 
 
 def test_beside_a_ledger_of_this_machine_there_is_a_registrar(tmp_path: Path) -> None:
-    assert names(BATON_HOME=str(tmp_path)) == ["gunicorn", "watcher", "registrar"]
+    assert names(BATON_HOME=str(tmp_path)) == ["gunicorn", "watcher", "shipper", "registrar"]
 
 
 @pytest.mark.parametrize("registry", ["http://mlflow:5000", "sqlite:////mlflow.db"])
@@ -25,4 +25,9 @@ def test_beside_a_ledger_elsewhere_the_registrar_is_a_service_of_its_own(
 ) -> None:
     ledger = "postgresql://baton_node:word@postgres/baton"
     found = names(BATON_HOME=str(tmp_path), BATON_LEDGER_URL=ledger, MLFLOW_TRACKING_URI=registry)
-    assert found == ["gunicorn", "watcher"]
+    assert found == ["gunicorn", "watcher", "shipper"]
+
+
+def test_where_nothing_is_logged_there_is_no_shipper(tmp_path: Path) -> None:
+    found = names(BATON_HOME=str(tmp_path), BATON_PREDICTIONS_URL="off")
+    assert found == ["gunicorn", "watcher", "registrar"]
