@@ -13,6 +13,7 @@ import os
 import signal
 import sys
 import threading
+from functools import partial
 from typing import Any
 
 import click
@@ -156,6 +157,8 @@ def registrar_command() -> None:
     check; SIGTERM ends it, and gives the lease back, when what it is doing is done.
     """
     from registry.registrar import Registrar  # noqa: PLC0415 - only this command needs it
+    from registry.sentry import Sentry  # noqa: PLC0415 - as above
+    from registry.sql_prediction_counts import prediction_counts  # noqa: PLC0415 - as above
 
     die_with_parent()
     settings = Settings.read()
@@ -164,16 +167,26 @@ def registrar_command() -> None:
     signal.signal(signal.SIGTERM, lambda *_: stop.set())
     bell = Bell(settings.registrar_socket)
     ports = bootstrap.ports(settings)
-    packager = BackgroundPackager(ports.packager, lambda: knock(settings.registrar_socket))
+    ring = partial(knock, settings.registrar_socket)
+    packager = BackgroundPackager(ports.packager, ring)
     ports = dataclasses.replace(ports, packager=packager)
     heart = Heart(settings.registrar_heart)
     lease = Lease(ports.ledger, answered=heart.beat)
-    registrar = Registrar(fenced(ports, lease), announce=lambda: knock(settings.watcher_socket))
-    listener = Listener(settings.ledger_url, lambda: knock(settings.registrar_socket))
+    counts = prediction_counts(settings)
+    registrar = Registrar(
+        fenced(ports, lease),
+        announce=lambda: knock(settings.watcher_socket),
+        sentry=Sentry(counts, ledger=ports.ledger, gates=ports.gates, knock=ring)
+        if counts
+        else None,
+    )
+    listener = Listener(settings.ledger_url, ring)
     listener.start()
     registrar.run(lease, bell, stop, poll_seconds=settings.poll_seconds)
     heart.stop()
     listener.close()
+    if counts:
+        counts.close()
     bell.close()
 
 

@@ -5,16 +5,15 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from registry.outcomes import Outcomes
-from registry.predictions import PredictionLog
 from registry.settings import Settings
 from registry.sql_outcomes import open_outcomes
-from registry.sql_predictions import open_log
+from registry.sql_predictions import SqlPredictions, open_log
 
 
 class Books(NamedTuple):
     """The prediction log, and what came true, of one database."""
 
-    log: PredictionLog
+    log: SqlPredictions
     outcomes: Outcomes
 
 

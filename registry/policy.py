@@ -102,7 +102,7 @@ class Policy:
     max_latency_ms: float = 0
     allow_series_change: bool = False
     rollback: Rollback = Rollback.AUTO
-    watch: tuple[Symptom, ...] = tuple(Symptom)
+    watch: tuple[Symptom, ...] = (Symptom.ERRORS,)
     watch_minutes: float = 15
     retrain: Retrain = Retrain.MANUAL
     promote: Promote = Promote.MANUAL

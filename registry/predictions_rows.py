@@ -9,14 +9,16 @@ import json
 import math
 import operator
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, cast
+from typing import Any, Final
 
 import orjson
 import sqlalchemy as sa
 
+from registry import predictions_tables as tables
 from registry.predictions import Prediction
 
 Row = tuple[Any, ...]
+_COLUMNS: Final = tuple(tables.predictions.c.keys())
 _NUL, _INSTEAD = "\x00", "\N{REPLACEMENT CHARACTER}"
 _LONGEST_REFUSED: Final = 1024 * 1024
 _ESCAPES: Final = str.maketrans({"\\": r"\\", "\t": r"\t", "\n": r"\n", "\r": r"\r"})
@@ -58,8 +60,10 @@ def to_row(record: Prediction) -> Row:
 
 
 def to_record(row: sa.Row[Any]) -> Prediction:
-    """The reverse."""
-    return Prediction.of(cast("Mapping[str, Any]", row._mapping))  # noqa: SLF001 - its public name
+    """The reverse, of all the columns that this code knows, in their order."""
+    values = dict(zip(_COLUMNS, row, strict=True))
+    del values["day"]
+    return Prediction(**values)
 
 
 def to_refused(record: Prediction, reason: str, at_ms: int) -> dict[str, Any]:

@@ -7,6 +7,7 @@ queue of jobs none. Passwords go to the tools by their environment, which others
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -25,6 +26,7 @@ from registry.errors import SettingsError, StepFailed, Unreachable, UsageError
 from registry.settings import Settings
 
 _OURS = "baton_"
+_OUR_FUNCTION = re.compile(rf" FUNCTION \S+ {_OURS}")
 _WORDS = 600  # of what a tool says last
 _BUSY_SECONDS = 30.0
 _ROOTS = """
@@ -224,14 +226,20 @@ class Postgres:
     def load(self, saved: Path) -> None:
         """See `Database.load`; as a script, so that emptying and filling are one transaction."""
         script, empty = saved.with_suffix(".sql"), saved.with_suffix(".empty.sql")
+        listed = saved.with_suffix(".list")
         empty.write_text(_EMPTY, encoding="utf-8")
-        plain = ["--no-owner", "--no-privileges", "--exit-on-error"]
+        plain = ["--no-owner", "--no-privileges", "--exit-on-error", f"--use-list={listed}"]
         try:
+            # Functions of Baton's are in the copy: pg_dump knows no way to leave some out.
+            self._run("pg_restore", "--list", f"--file={listed}", str(saved))
+            lines = listed.read_text(encoding="utf-8").splitlines()
+            theirs = (line for line in lines if not _OUR_FUNCTION.search(line))
+            listed.write_text("\n".join(theirs), encoding="utf-8")
             self._run("pg_restore", *plain, f"--file={script}", str(saved))
             flags = ["--no-psqlrc", "--quiet", "--set=ON_ERROR_STOP=1", "--single-transaction"]
             self._run("psql", *flags, f"--file={empty}", f"--file={script}", self._dbname)
         finally:
-            for file in (script, empty):
+            for file in (script, empty, listed):
                 file.unlink(missing_ok=True)
 
     @contextmanager

@@ -118,9 +118,7 @@ class Tabular:
         if (found := self._at_once(form, value)) is not None:
             rows, matrix = found
             self._check_rows(form, len(rows))
-            few = matrix.size <= _FEW  # an array each takes longer
-            columns = map(list, zip(*rows, strict=True)) if few else matrix.T
-            seen.update(zip(self._order, columns, strict=True))
+            seen.update(zip(self._order, _turned(rows, matrix), strict=True))
             return {self._inputs[0].name: matrix}, len(rows)
         names, given, count = envelopes.table(form, value, self._order)
         self._check_rows(form, count)
@@ -217,6 +215,13 @@ class Tabular:
         if others:
             answer["outputs"] = {name: values[name] for name in others}
         return answer
+
+
+def _turned(rows: Sequence[Sequence[Any]], matrix: Array) -> Iterable[Any]:
+    """The columns: few cells are listed sooner than arrays are made."""
+    if len(rows) == 1:
+        return [[cell] for cell in rows[0]]
+    return map(list, zip(*rows, strict=True)) if matrix.size <= _FEW else matrix.T
 
 
 def _names(signature: Signature | None) -> set[str]:

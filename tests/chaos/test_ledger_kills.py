@@ -26,7 +26,7 @@ from tests.stack.sites import Site
 KILLS = int(os.environ.get("BATON_TEST_LEDGER_KILLS", "2"))
 VERSIONS = 3
 AWAY_SECONDS = 0.5
-pytestmark = pytest.mark.timeout(300 + 60 * KILLS)
+pytestmark = pytest.mark.timeout(600 + 120 * KILLS)
 
 
 @dataclass(frozen=True)

@@ -88,6 +88,17 @@ def test_a_number_and_its_label_are_one_value(outcomes: Outcomes) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    "value",
+    [5e-324, 1.7976931348623157e308, -1e-300, 0.1 + 0.2, 2.0**53, "é 日本 \U0001f600", "'%s;--"],
+)
+def test_whatever_is_told_comes_back_as_it_was(outcomes: Outcomes, value: Value) -> None:
+    about = [OfPrediction(f"id {value}", 2**31 - 1), OfDate(f"series {value}", "9999-12-31")]
+    outcomes.tell([said(one, value) for one in about])
+    assert [outcomes.history(one)[-1].value for one in about] == [value] * 2
+    assert outcomes.tell([said(one, value) for one in about]) == [Heard.SAME] * 2
+
+
 def test_what_was_told_in_a_time_is_found_page_by_page(outcomes: Outcomes) -> None:
     many = [said(OfPrediction(f"p{n:04}", n % 3), "x", told=float(n // 700)) for n in range(1500)]
     outcomes.tell([*many, said(DAY, 1.0)])

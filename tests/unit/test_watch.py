@@ -72,7 +72,7 @@ def test_what_is_of_a_clock_ahead_has_just_begun() -> None:
 
 
 def watched(**policy: Any) -> Watch:
-    found = watch_of(HISTORY, Policy(**policy), now_ms=NOW)
+    found = watch_of(HISTORY, Policy(**{"watch": tuple(Symptom), **policy}), now_ms=NOW)
     assert found is not None
     return found
 

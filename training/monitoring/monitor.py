@@ -62,6 +62,7 @@ class Parts:
     nodes: Nodes | None = None
     weekly: Weekly | None = None
     follow: Callable[[Sequence[verdicts.Verdict]], None] | None = None
+    upkeep: Sequence[Callable[[float], None]] = ()
 
 
 @dataclass
@@ -169,6 +170,8 @@ class Monitor:
         self._forget()
         if self._parts.weekly:
             self._attempt("the report", functools.partial(self._parts.weekly.written, until))
+        for work in self._parts.upkeep:
+            self._attempt("upkeep", functools.partial(work, until))
         self._parts.page.window_end.set(until)
 
     def _attempt(self, what: str, do: Callable[[], None]) -> None:
