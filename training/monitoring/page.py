@@ -26,6 +26,7 @@ class Page:
     def __init__(self) -> None:
         """Nothing is shown of any model yet."""
         self.registry = CollectorRegistry()
+        self._told: dict[str, set[tuple[Gauge, tuple[str, ...]]]] = {}
         self.drift = self._gauge(
             "baton_drift_score", "Population stability index, by column.", "model", "column"
         )
@@ -68,11 +69,17 @@ class Page:
     def show_truth(
         self, model: str, *, accuracy: float | None, errors: Mapping[int, float]
     ) -> None:
-        """Show what came true of a model."""
+        """Show what came true of a model, and nothing of what was shown of it before."""
+        shown: dict[tuple[Gauge, tuple[str, ...]], float] = {
+            (self.error, (model, str(horizon))): error for horizon, error in errors.items()
+        }
         if accuracy is not None:
-            self.accuracy.labels(model).set(accuracy)
-        for horizon, error in errors.items():
-            self.error.labels(model, str(horizon)).set(error)
+            shown[self.accuracy, (model,)] = accuracy
+        for gauge, labels in self._told.get(model, set()) - shown.keys():
+            gauge.remove(*labels)
+        for (gauge, labels), value in shown.items():
+            gauge.labels(*labels).set(value)
+        self._told[model] = {*shown}
 
     def serve(self, bind: str) -> tuple[Any, Any]:
         """Answer `GET /metrics` at `host:port` from a thread of its own; the server, the thread."""
