@@ -37,7 +37,7 @@ _NOTES = (
     after each, for errors, slow and unsure answers at once ({_USUAL[0]:.0%} each, before and
     after); all three share the bound of the test, {FALSE_ALARMS:.1%}, errors have half of it""",
     """the version before is known by that many requests, drawn anew for each window""",
-    f"""found: least {LEAST_BAD} bad requests, and {LEAST_RATIO:g} times the share of before""",
+    f"""found: at least {LEAST_BAD} bad requests, and {LEAST_RATIO:g} times the share of before""",
     """least and most are of the windows: the share itself has neither; where a version was never
     found within the window, its length counts""",
     """computed: the chance itself, by the binomial's own sums, over 2,000 requests, of errors alone

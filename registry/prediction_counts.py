@@ -71,7 +71,7 @@ class PredictionCounts(Protocol):
     def reference(
         self, model: str, key: tuple[int, int], *, since: float, newest: int
     ) -> Reference:
-        """Of the `newest` requests of an entry (of all, if there are fewer)."""
+        """Of the `newest` requests of an entry that count (of all, if there are fewer)."""
 
     def counts(
         self, model: str, key: tuple[int, int], *, since: float, slow_ms: float | None

@@ -46,7 +46,8 @@ class FakeCounts:
         self, model: str, key: tuple[int, int], *, since: float, newest: int
     ) -> Reference:
         """See `PredictionCounts.reference`."""
-        asked = self._of(model, key)[-newest:]
+        counting = [one for one in self._of(model, key) if not 400 <= one.status < 500]
+        asked = counting[-newest:]
         latencies = sorted((one.latency_ms for one in asked if one.status < 400), reverse=True)
         slow_ms = latencies[int(SLOW_SHARE * len(latencies))] if latencies else None
         return Reference(counted(asked, slow_ms), slow_ms)
