@@ -35,7 +35,7 @@ class SqlPredictionCounts:
         """See `PredictionCounts.reference`."""
         last = (
             sa.select(_c.status, _c.latency_ms, _c.confidence)
-            .where(_of(model, key, since))
+            .where(_of(model, key, since), sa.or_(_c.status < 400, _c.status >= 500))
             .order_by(_c.time.desc(), _c.prediction_id.desc())
             .limit(newest)
             .cte("last")
