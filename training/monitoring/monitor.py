@@ -50,7 +50,8 @@ _log = logging.getLogger(__name__)
 class Parts:
     """What a monitor works with; without `runs` nothing goes to MLflow.
 
-    `follow` is told what the rules say of every model after the newest window.
+    `follow` is told what the rules say of every model after the newest window, `upkeep` is called
+    with the end of each window (s since 1970).
     """
 
     log: PredictionLog
