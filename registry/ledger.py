@@ -24,13 +24,25 @@ from registry.model_version import Stage
 class EntryKind(StrEnum):
     """What an entry does; after RETIRE nothing serves, and it has no routes.
 
+    SHADOW and SPLIT put a second version beside the one that serves, STOP takes it away again.
     RESTORE says again, in a new epoch, what the entry before it said when a backup was made of it.
     """
 
     PROMOTE = "promote"
     ROLLBACK = "rollback"
     RETIRE = "retire"
+    SHADOW = "shadow"
+    SPLIT = "split"
+    STOP = "stop"
     RESTORE = "restore"
+
+
+class Role(StrEnum):
+    """What a route is for: to answer, to answer a share of requests, or a share of copies."""
+
+    SERVE = "serve"
+    SPLIT = "split"
+    SHADOW = "shadow"
 
 
 class Door(StrEnum):
@@ -67,28 +79,41 @@ BEGINNING: Final = Position(0, 0)
 
 @dataclass(frozen=True, kw_only=True)
 class Route:
-    """One version an entry sends requests to, and where nodes get its bytes."""
+    """One version an entry sends requests to, and where nodes get its bytes.
+
+    Of a route beside the one that serves, `weight` is its share of requests (0 to 1), `sticky` what
+    requests are told apart by (`header:X-User-Id`; empty: each by itself), `until_ms` its deadline.
+    """
 
     version: int
     created_ms: int
     digest: str
     source: str
     manifest: Manifest
-    role: str = "serve"
+    role: Role = Role.SERVE
     weight: float = 1.0
     ticker: str = ""
+    sticky: str = ""
+    until_ms: int = 0
 
     def to_json(self) -> dict[str, Any]:
-        """As kept in the ledger; without a ticker, as before there were any."""
+        """As kept in the ledger; without what it has not, as before there was any."""
         fields = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        if not self.ticker:
-            del fields["ticker"]
+        for name in ("ticker", "sticky", "until_ms"):
+            if not fields[name]:
+                del fields[name]
         return {**fields, "manifest": self.manifest.to_json()}
 
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
         """The reverse of `to_json`."""
-        return cls(**{**data, "manifest": Manifest.from_json(data["manifest"])})
+        return cls(
+            **{
+                **data,
+                "role": Role(data["role"]),
+                "manifest": Manifest.from_json(data["manifest"]),
+            }
+        )
 
 
 @dataclass(frozen=True)
@@ -139,7 +164,12 @@ class Entry(Draft):
     @property
     def route(self) -> Route | None:
         """The route that answers requests; None if the model is retired."""
-        return next((route for route in self.routes if route.role == "serve"), None)
+        return next((route for route in self.routes if route.role is Role.SERVE), None)
+
+    @property
+    def arm(self) -> Route | None:
+        """The route beside it, of a shadow or a split; None if there is none."""
+        return next((route for route in self.routes if route.role is not Role.SERVE), None)
 
     @property
     def digest(self) -> str:

@@ -83,6 +83,7 @@ def test_a_version_that_is_slower_or_less_sure_is_left(two: World) -> None:
     counts.add("iris", FIRST, [Answer(latency_ms=n % 100, confidence=0.9) for n in range(2_000)])
     slow = [Answer(latency_ms=95 + n % 5, confidence=0.5) for n in range(60)]
     counts.add("iris", SECOND, slow)
+    two.policies["iris"] = Policy(watch=tuple(Symptom))
     stepped(watching(two, counts))
     head = two.ledger.head("iris")
     assert head is not None

@@ -87,7 +87,7 @@ def test_what_follows_is_read_whole(tmp_path: Path) -> None:
 def test_by_itself_a_model_is_watched_and_left_and_nobody_trains(tmp_path: Path) -> None:
     policy = read(tmp_path, "").of("iris")
     assert (policy.rollback, policy.watch_minutes) == (Rollback.AUTO, 15)
-    assert policy.watch == tuple(Symptom)
+    assert policy.watch == (Symptom.ERRORS,)
     assert (policy.retrain, policy.promote) == (Retrain.MANUAL, Promote.MANUAL)
 
 
