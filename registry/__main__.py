@@ -12,7 +12,6 @@ import logging
 import os
 import signal
 import sys
-import threading
 from functools import partial
 from typing import Any
 
@@ -38,6 +37,7 @@ from registry.process import cannot_listen, die_with_parent
 from registry.projection import settle
 from registry.promotion import Ports, promote
 from registry.settings import Settings
+from registry.stop import Stop
 from registry.views import brief, print_report
 from registry.withdrawal import retire, rollback
 
@@ -163,8 +163,7 @@ def registrar_command() -> None:
     die_with_parent()
     settings = Settings.read()
     log.to_json(settings.log_level)
-    stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    stop = Stop.on(signal.SIGTERM)
     bell = Bell(settings.registrar_socket)
     ports = bootstrap.ports(settings)
     ring = partial(knock, settings.registrar_socket)

@@ -23,7 +23,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from types import FrameType
 from typing import IO
 
 from registry import log
@@ -31,6 +30,7 @@ from registry.errors import BatonError, SettingsError
 from registry.monitoring import Monitoring
 from registry.process import cannot_listen, die_with_parent
 from registry.settings import Settings
+from registry.stop import Stop
 from serving.keys import KeyFile
 from serving.metrics import MULTIPROCESS_VARIABLE
 
@@ -118,13 +118,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BatonError as error:
         sys.stderr.write(f"{type(error).__name__}: {error}\n")
         return 2
-    stop = threading.Event()
-
-    def asked(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    signal.signal(signal.SIGTERM, asked)
-    signal.signal(signal.SIGINT, asked)
+    stop = Stop.on(signal.SIGTERM, signal.SIGINT)
     _supervise(settings, stop)
     lock.close()
     return 0

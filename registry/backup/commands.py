@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import threading
 from typing import Any
 
 import click
@@ -16,6 +15,7 @@ from registry.backup.schedule import Schedule, Tally, telling
 from registry.console import STEP_FAILED, err, exits, out, print_json
 from registry.errors import UsageError
 from registry.settings import Settings
+from registry.stop import Stop
 
 _HOUR = 3600.0
 _HIGHEST_EPOCH = 2**22  # a node's page has room for twice that
@@ -92,9 +92,7 @@ def _go_on(
 ) -> None:
     Sources.of(settings)  # what is set wrongly is told at once, not at every attempt
     log.to_json(settings.log_level)
-    stop = threading.Event()
-    for ending in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(ending, lambda *_: stop.set())
+    stop = Stop.on(signal.SIGTERM, signal.SIGINT)
     tally = Tally()
 
     def make() -> Backup:

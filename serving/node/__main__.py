@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import signal
 import socket
-import threading
 import time
 from collections.abc import Callable
 from functools import cache, partial
@@ -21,6 +20,7 @@ from registry.selector import Selector
 from registry.settings import Settings
 from registry.sql_jobs import SqlJobs
 from registry.sql_ledger import SqlLedger
+from registry.stop import Stop
 from registry.zygote import Zygote
 from serving import metrics
 from serving.node.aspired import Outlook
@@ -45,8 +45,7 @@ def main() -> None:
     settings = Settings.read()
     log.to_json(settings.log_level)
     metrics.forget_watchers_before(settings.metrics_dir)
-    stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    stop = Stop.on(signal.SIGTERM)
     page = Page(settings.page_path)
     bell = Bell(settings.watcher_socket)
     flipper = take_up(settings, page)

@@ -13,7 +13,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -25,6 +24,7 @@ from registry.bundle import Bundle
 from registry.errors import BundleInvalid
 from registry.process import bare_environment, die_with_parent
 from registry.settings import Settings
+from registry.stop import Stop
 from serving import metrics
 from serving.assignments import Assignments, Held
 from serving.engines.runner import failed, socket_of
@@ -232,9 +232,7 @@ def main() -> None:
     die_with_parent()
     settings = Settings.read()
     log.to_json(settings.log_level)
-    stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
-    signal.signal(signal.SIGINT, lambda *_: stop.set())
+    stop = Stop.on(signal.SIGTERM, signal.SIGINT)
     folder = socket_of(settings.node_dir, "").parent
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True, mode=0o700)

@@ -17,6 +17,7 @@ from registry import log, process
 from registry.errors import BatonError
 from registry.predictions import PredictionSink
 from registry.settings import Settings
+from registry.stop import Stop
 from serving import metrics
 from serving.shipping.pace import LOOK_SECONDS, Pace
 from serving.shipping.shipper import Shipper
@@ -80,8 +81,7 @@ def main() -> None:
     settings = Settings.read()
     log.to_json(settings.log_level)
     metrics.forget_watchers_before(settings.metrics_dir)
-    stop = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stop.set())
+    stop = Stop.on(signal.SIGTERM)
     with _alone(settings, stop):
         if stop.is_set():
             return

@@ -64,7 +64,8 @@ def test_its_trial_reports_what_a_new_interpreter_does(tmp_path: Path, trials: Z
     assert spawned.ok, spawned.reason
     for name in ("ok", "engine", "kind", "golden", "worst_error", "isolation", "signature"):
         assert getattr(forked, name) == getattr(spawned, name), name
-    assert abs(forked.resident_mb - spawned.resident_mb) < 10
+    # Pages it shares with the zygote count once it writes to them; what that has imported is more.
+    assert abs(forked.resident_mb - spawned.resident_mb) < 32
     assert 10 < forked.memory_mb < 2048
 
 

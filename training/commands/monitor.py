@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import signal
-import threading
 import time
 from pathlib import Path
-from types import FrameType
 from typing import TYPE_CHECKING
 
 import click
@@ -16,6 +14,7 @@ from registry import log
 from registry.console import exits, out, print_json
 from registry.errors import UnknownName, UsageError
 from registry.settings import Settings
+from registry.stop import Stop
 
 if TYPE_CHECKING:
     from training.monitoring.monitor import Monitor
@@ -98,13 +97,7 @@ def report_command(*, model: str, days: int, output: str | None, as_json: bool) 
 
 def _forever(monitor: Monitor, page: Page, bind: str) -> None:
     """Until SIGTERM or Ctrl-C, with the page of metrics beside it."""
-    stop = threading.Event()
-
-    def asked(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    signal.signal(signal.SIGTERM, asked)
-    signal.signal(signal.SIGINT, asked)
+    stop = Stop.on(signal.SIGTERM, signal.SIGINT)
     server, thread = page.serve(bind)
     monitor.run(stop)
     server.shutdown()

@@ -7,14 +7,13 @@ was killed.
 from __future__ import annotations
 
 import signal
-import threading
-from types import FrameType
 
 import click
 
 from registry import log
 from registry.console import exits
 from registry.settings import Settings
+from registry.stop import Stop
 
 
 @click.command("worker")
@@ -32,13 +31,7 @@ def worker_command() -> None:
 
     settings = Settings.read()
     log.to_json(settings.log_level)
-    stop = threading.Event()
-
-    def asked(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    signal.signal(signal.SIGTERM, asked)
-    signal.signal(signal.SIGINT, asked)
+    stop = Stop.on(signal.SIGTERM, signal.SIGINT)
     Worker(SqlJobs(settings.jobs_url), most_running=settings.jobs_at_once).run(stop)
 
 
