@@ -119,6 +119,12 @@ class Servable:
         """One of its answers as named arrays, or lists that can become arrays."""
         return self._kind.tensors(answer)
 
+    def known(self, seen: kinds.Seen) -> Mapping[str, Any]:
+        """What is known of a series that is forecast, for a request that asked `seen`; else {}."""
+        if isinstance(self._kind, kinds.Forecast | kinds.WindowForecast):
+            return self._kind.known(seen)
+        return {}
+
     def example(self) -> Mapping[str, Any]:
         """A request that it is known to answer."""
         return self.golden.examples[0]["request"] if self.golden else self.synthetic()

@@ -40,18 +40,22 @@ class ProphetEngine:
 
     `calendar` is the last training date and the step of the history. `required` names the columns
     that every request needs besides `ds`, each with `float` or `bool`: `cap`, `floor`, regressors,
-    conditions of seasonalities. `example` holds their values in the last row of the history.
+    conditions of seasonalities. `example` holds their values in the last row of the history, whose
+    `y` is `last_value`; it has `data_points` rows.
     """
 
     calendar: Calendar
     required: Mapping[str, type]
     example: Mapping[str, float | bool]
+    last_value: float | None
+    data_points: int | None
 
     def __init__(self, saved: SavedProphet, *, seed: int, samples: int = 1000) -> None:
         """Precompute what does not depend on the dates; `load` is the usual way in."""
         self.calendar = Calendar.infer(saved.history_dates)
         self.required = _required(saved)
         self.example = _example(saved, self.required)
+        self.last_value, self.data_points = _last_value(saved), saved.history_rows
         self._saved = saved
         self._terms = Terms(saved)
         self._mean = _Fit(saved, self._terms, mean=True)
@@ -215,6 +219,12 @@ def _example(saved: SavedProphet, required: Mapping[str, type]) -> dict[str, flo
             raise BundleInvalid(msg)
         example[name] = kind(value * scale + mean)
     return example
+
+
+def _last_value(saved: SavedProphet) -> float | None:
+    value = saved.last_row.get("y")
+    known = isinstance(value, int | float) and math.isfinite(value)
+    return float(value) if known else None  # type: ignore[arg-type]
 
 
 def _room(cap: Floats, floor: Floats | float) -> Floats:

@@ -14,7 +14,7 @@ from serving.kinds.forecast import Forecast, ForecastEngine
 from serving.kinds.tabular import Seen, Tabular, TabularEngine
 from serving.kinds.window import WindowForecast
 
-__all__ = ["Kind", "Limits", "Seen", "Tabular", "WindowForecast", "of"]
+__all__ = ["Forecast", "Kind", "Limits", "Seen", "Tabular", "WindowForecast", "of"]
 
 if TYPE_CHECKING:
     from registry.bundle import Bundle

@@ -58,6 +58,14 @@ class ForecastEngine(Protocol):
     def example(self) -> Mapping[str, float | bool]:
         """A value for each required column that the model has seen together."""
 
+    @property
+    def last_value(self) -> float | None:
+        """The last value of the series; None if it is not known."""
+
+    @property
+    def data_points(self) -> int | None:
+        """How many values the model learnt from; None if it is not known."""
+
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[np.float64]]:
         """`ds` (datetime64[ns], [n]) and the required columns to `yhat` …, float64 [n] each."""
 
@@ -103,6 +111,14 @@ class Forecast:
         """Dates and forecasts, one column each."""
         rows = answer["predictions"]
         return {name: [row[name] for row in rows] for name in rows[0]}
+
+    def known(self, _seen: Mapping[str, Any]) -> Mapping[str, Any]:
+        """What the prediction log holds of the series itself, as far as it is known."""
+        facts = {
+            "last_known_price": self._engine.last_value,
+            "data_points": self._engine.data_points,
+        }
+        return {name: fact for name, fact in facts.items() if fact is not None}
 
     def repeat(self, body: Mapping[str, object]) -> None:
         """Dates are asked for once each, and the engine's shapes are our own: nothing to try."""

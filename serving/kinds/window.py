@@ -53,6 +53,8 @@ class WindowForecast:
         self._engine = engine
         self.history = _columns(schema)
         self._positive = frozenset(schema.get("positive") or ())
+        self._target = _target(schema, self.history)
+        self._data_points = _data_points(schema)
         self._length, self._steps = _shape(engine, len(self.history))
         self._max_horizon = min(max_horizon, self._steps)
         try:
@@ -74,6 +76,13 @@ class WindowForecast:
     def tensors(self, answer: Mapping[str, Any]) -> Mapping[str, Any]:
         """Dates and forecasts, one column each."""
         return self._own.tensors(answer)
+
+    def known(self, seen: Mapping[str, Any]) -> Mapping[str, Any]:
+        """As `Forecast.known` says it; the last value is that of the rows a request brought."""
+        known = self._own.known(seen)
+        if HISTORY not in seen or self._target is None:
+            return known
+        return {**known, "last_known_price": self._last(records(HISTORY, seen[HISTORY]))}
 
     def repeat(self, body: Mapping[str, object]) -> None:
         """One window is asked for in one request: there are no rows to mix up."""
@@ -100,8 +109,21 @@ class WindowForecast:
                 f"{HISTORY}[{at}].ds", expected=f"a date after {before}", got=after
             )
         window = self._window(rows)
-        ahead = _Ahead(self._engine, window, Calendar.infer(dates), self._steps)
+        ahead = _Ahead(
+            self._engine,
+            window,
+            Calendar.infer(dates),
+            self._steps,
+            last_value=self._last(rows),
+            data_points=self._data_points,
+        )
         return Forecast(ahead, max_horizon=self._max_horizon)
+
+    def _last(self, rows: Rows) -> float | None:
+        """The last value of the column that is forecast."""
+        if self._target is None:
+            return None
+        return number_of(f"{HISTORY}[-1].{self._target}", cell(rows[-1], self._target))
 
     def _window(self, rows: Rows) -> NDArray[np.float32]:
         """The last rows as the graph takes them, [1, length, columns]."""
@@ -140,6 +162,8 @@ class _Ahead:
     steps: int
     required: Mapping[str, type] = field(default_factory=dict)
     example: Mapping[str, float | bool] = field(default_factory=dict)
+    last_value: float | None = None
+    data_points: int | None = None
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> Mapping[str, NDArray[np.float64]]:
         """The graph's answer for these dates, which are among the next ones."""
@@ -176,6 +200,27 @@ def _columns(schema: Mapping[str, Any]) -> tuple[str, ...]:
             f"{describe(named)}"
         )
     return tuple(named)
+
+
+def _target(schema: Mapping[str, Any], columns: Sequence[str]) -> str | None:
+    """The column that is forecast; None where the bundle does not say it, as older ones."""
+    named = schema.get("target")
+    if named is not None and named not in columns:
+        raise BundleInvalid(
+            f"{_SCHEMA}: target: expected one of {', '.join(columns)}, got {describe(named)}"
+        )
+    return named
+
+
+def _data_points(schema: Mapping[str, Any]) -> int | None:
+    """How many rows it learnt from; None where the bundle does not say it, as older ones."""
+    count = schema.get("data_points")
+    whole = isinstance(count, int) and not isinstance(count, bool)
+    if count is not None and (not whole or count < 1):
+        raise BundleInvalid(
+            f"{_SCHEMA}: data_points: expected a positive integer, got {describe(count)}"
+        )
+    return count
 
 
 def _shape(engine: TabularEngine, columns: int) -> tuple[int, int]:

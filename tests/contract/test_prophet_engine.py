@@ -122,9 +122,12 @@ def test_a_file_of_an_older_prophet_loads(plain: dict[str, Any], tmp_path: Path)
 
 def test_the_calendar_goes_on_after_the_training(plain: dict[str, Any], tmp_path: Path) -> None:
     """The last training date is 2021-11-19, the step a day."""
-    calendar = engine_of(plain, tmp_path / "model.pr").calendar
+    engine = engine_of(plain, tmp_path / "model.pr")
+    calendar = engine.calendar
     assert calendar.after(1)[0] == np.datetime64("2021-11-20")
     assert str(calendar.step) == "D"
+    learnt = json.loads(plain["history"])["data"]
+    assert (engine.last_value, engine.data_points) == (learnt[-1]["y"], len(learnt))
 
 
 PARAMS: dict[str, Any] = {

@@ -34,6 +34,8 @@ class CountingEngine:
         self.required = required or {}
         self.example = {name: kind(1) for name, kind in self.required.items()}
         self.asked: Mapping[str, NDArray[Any]] = {}
+        self.last_value: float | None = None
+        self.data_points: int | None = 60
         self._band = band
 
     def run(self, inputs: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float64]]:
@@ -293,3 +295,11 @@ def test_too_many_rows_are_too_large_and_none_too_few() -> None:
 def test_a_form_of_the_wrong_shape_is_named(body: dict[str, object], field: str) -> None:
     """With the place in it."""
     assert refusal(body).field == field
+
+
+def test_what_is_known_of_the_series_can_be_told() -> None:
+    engine = CountingEngine()
+    model = Forecast(engine, max_horizon=10)
+    assert model.known({}) == {"data_points": 60}
+    engine.last_value = 31.5
+    assert model.known({"horizon": 3}) == {"last_known_price": 31.5, "data_points": 60}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -187,3 +188,28 @@ def test_its_synthetic_request_is_one_that_it_takes() -> None:
     model = WindowForecast(Engine(), schema=SCHEMA, max_horizon=100)
     answer = model.predict(model.synthetic())
     assert model.tensors(answer) == {"ds": ["2026-11-05"], "yhat": [31.0], "yhat_lower": [30.0]}
+
+
+def test_what_is_known_of_the_series_can_be_told() -> None:
+    """Of the rows that a request brought, if it did."""
+    schema = {**SCHEMA, "target": "close", "data_points": 900}
+    model = WindowForecast(Engine(), schema=schema, max_horizon=9)
+    assert model.known({"horizon": 1}) == {"last_known_price": 30, "data_points": 900}
+    seen: dict[str, Any] = {}
+    model.predict({"history": rows(1, 2, 3, 4), "horizon": 1}, seen)
+    assert model.known(seen) == {"last_known_price": 4, "data_points": 900}
+    before = WindowForecast(Engine(), schema=SCHEMA, max_horizon=9)
+    assert before.known({"history": OWN}) == {}, "of a bundle made before it said so"
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"target": "price"}, 'target: expected one of open, close, got string "price"'),
+        ({"data_points": 0}, "data_points: expected a positive integer, got integer 0"),
+        ({"data_points": True}, "data_points: expected a positive integer"),
+    ],
+)
+def test_a_schema_that_says_it_wrongly_is_refused(changed: dict[str, Any], said: str) -> None:
+    with pytest.raises(BundleInvalid, match=re.escape(said)):
+        WindowForecast(Engine(), schema={**SCHEMA, **changed}, max_horizon=9)

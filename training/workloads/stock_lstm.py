@@ -263,6 +263,8 @@ class StockLstm:
             schema={
                 "columns": [*shares.COLUMNS],
                 "positive": [*shares.COLUMNS[:4]],
+                "target": "close",
+                "data_points": len(material.train) + len(material.holdout),
                 "history": shares.history(last),
                 "inputs": [
                     {"name": "history", "type": "rows", "required": False},
