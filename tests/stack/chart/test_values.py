@@ -47,6 +47,22 @@ REFUSED = {
         {"networkPolicy.enabled": True},
         "networkPolicy.clients, networkPolicy.database.to",
     ),
+    "a closed network in which nobody may scrape the monitor": (
+        {
+            "networkPolicy.enabled": True,
+            "serviceMonitor.enabled": True,
+            "metricsKey.existingSecret": "baton-metrics",
+        },
+        "networkPolicy.s3.to, networkPolicy.watchers",
+    ),
+    "a monitor that judges with more than it has": (
+        {"monitor.packageMemoryMi": 8192},
+        "monitor.memoryMi: expected at least 8704",
+    ),
+    "thresholds that nobody goes by": (
+        {"monitor.enabled": False, "rules": "[default]\n"},
+        "rules: expected none while monitor.enabled is false",
+    ),
     "a trial as large as the pod": ({"serving.trialMemoryMi": 3072}, "expected at least 3712"),
     "a conversion as large": ({"registrar.packageMemoryMi": 8192}, "expected at least 8704"),
     "fewer at most than at least": (
