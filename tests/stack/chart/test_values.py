@@ -32,6 +32,9 @@ def test_the_notes_say_what_to_do_next(helm: Helm, chart: Path) -> None:
     notes = helm.notes(chart, MINIMAL)
     assert "deployment/shop-serving" in notes
     assert "port-forward svc/shop-serving" in notes
+    assert "not in the log yet" in notes
+    kept = helm.notes(chart, changed({"serving.store.type": "persistentVolumeClaim"}))
+    assert "not in the log yet" not in kept
 
 
 REFUSED = {
