@@ -1,8 +1,9 @@
 """Forgetting predictions: a model's records older than its days, what came true of them, and what
 only served to ship them.
 
-What came true of a date stays: it is of no request, and forecasts to come are held against it. Called by the monitor and by `python -m registry forget`; may be ended and begun again at any time.
-What it needs of PostgreSQL, the role of the registrar has.
+What came true of a date stays: it is of no request, and forecasts to come are held against it.
+Called by the monitor and by `python -m registry predictions forget`; may be ended and begun again
+at any time. What it needs of PostgreSQL, the role of the registrar has.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from registry.predictions_database import KEPT
 SECONDS_A_DAY: Final = 86_400.0
 # How long a lane's position is kept after it moved last. A lane that ships again after that ships
 # what its segments still hold once more, of which the log knows what it has not forgotten.
-# What came true of predictions that are not there is kept for as long: their records may be to come.
+# What came true of predictions that are not there is kept for as long: their records may come yet.
 LANE_DAYS: Final = 90
 _PIECE: Final = 5_000  # rows of one transaction: those who ship wait for no longer
 _PREFIX: Final = "baton_predictions_"
