@@ -72,7 +72,7 @@ def _shown(key: Key) -> dict[str, object]:
         "name": key.name,
         "scopes": list(key.scopes),
         "per_second": key.per_second or None,
-        "created": key.created,
+        "created": key.created or None,
         "revoked": key.revoked or None,
     }
 
