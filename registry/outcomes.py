@@ -1,8 +1,9 @@
 """What came true: told of a prediction after the fact, by its id and row, or by series and date.
 
 The first value that is told stands; another one is a contradiction, unless it says that it corrects
-the first, and then both are kept. Nothing is ever changed or deleted. Pure: `sql_outcomes.py` keeps
-them, `feedback.py` reads what people tell, `pairing.py` puts them beside what was predicted.
+the first, and then both are kept. Nothing is ever changed; what was told of a prediction goes with
+it (`retention.py`). Pure: `sql_outcomes.py` keeps them, `feedback.py` reads what people tell,
+`pairing.py` puts them beside what was predicted.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The tables of what came true: rows are added, and neither changed nor deleted.
+"""The tables of what came true: rows are added, never changed, and deleted with their prediction.
 
 A change here comes with a new SCHEMA_VERSION, a step in `migrations/`, and, for a new table, its
 lines in `migrations/outcomes_grants.sql`. They lie beside the prediction log: no name is used

@@ -73,7 +73,7 @@ def list_command(model: str, last: int, as_json: bool) -> None:
 @_AS_JSON
 @exits
 def forget_command(model: str | None, days: float, as_json: bool) -> None:
-    """Delete records older than DAYS: those of MODEL, or of all models without it."""
+    """Delete records older than DAYS, and their feedback: of MODEL, or of all models."""
     settings = Settings.read()
     named, otherwise = ({model: days}, None) if model is not None else ({}, days)
     gone = forget(address(settings), named, otherwise=otherwise, now=time.time())
@@ -81,8 +81,8 @@ def forget_command(model: str | None, days: float, as_json: bool) -> None:
         print_json(asdict(gone))
         return
     out.print(
-        f"forgotten: {gone.records} records, {gone.days} whole days, {gone.positions} positions "
-        f"and {gone.refused} records that were put aside",
+        f"forgotten: {gone.records} records, {gone.days} whole days, {gone.positions} positions, "
+        f"{gone.refused} records that were put aside and {gone.outcomes} pieces of feedback",
         soft_wrap=True,
     )
 

@@ -1,7 +1,9 @@
-"""Forgetting predictions: a model's records older than its days, and what only served to ship them.
+"""Forgetting predictions: a model's records older than its days, what came true of them, and what
+only served to ship them.
 
-Called by the monitor and by `python -m registry forget`; may be ended and begun again at any time.
-What it needs of PostgreSQL, the role of the registrar has.
+What came true of a date stays: it is of no request, and forecasts to come are held against it.
+Called by the monitor and by `python -m registry predictions forget`; may be ended and begun again
+at any time. What it needs of PostgreSQL, the role of the registrar has.
 """
 
 from __future__ import annotations
@@ -9,30 +11,38 @@ from __future__ import annotations
 import datetime
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, Final
 
 import sqlalchemy as sa
 
+from registry import outcomes_tables
 from registry import predictions_tables as tables
 from registry.predictions_database import KEPT
 
 SECONDS_A_DAY: Final = 86_400.0
 # How long a lane's position is kept after it moved last. A lane that ships again after that ships
 # what its segments still hold once more, of which the log knows what it has not forgotten.
+# What came true of predictions that are not there is kept for as long: their records may come yet.
 LANE_DAYS: Final = 90
 _PIECE: Final = 5_000  # rows of one transaction: those who ship wait for no longer
 _PREFIX: Final = "baton_predictions_"
 _predictions, _c = tables.predictions, tables.predictions.c
+_outcomes = outcomes_tables.by_prediction
 
 
 @dataclass(frozen=True)
 class Forgotten:
-    """What is gone: records one by one, whole days (PostgreSQL), positions, records put aside."""
+    """What is gone: records one by one, whole days (PostgreSQL), positions, records put aside.
+
+    `outcomes` is how much of what came true of predictions.
+    """
 
     records: int
     days: int
     positions: int
     refused: int
+    outcomes: int = 0
 
 
 def forget(
@@ -51,23 +61,26 @@ def forget(
         engine.dispose()
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Forgetting:
     engine: sa.Engine
     days: Mapping[str, float]
     otherwise: float | None
     now: float
+    outcomes: int = 0
 
     def all(self) -> Forgotten:
         whole = sum(map(self._drop, self._whole_days()))
         records = sum(self._delete(model) for model in self._models())
-        longest = max([LANE_DAYS, *self.days.values(), self.otherwise or 0.0])
-        old = int(self._before(longest) * 1000)
+        longest = self._before(max([LANE_DAYS, *self.days.values(), self.otherwise or 0.0]))
+        self._untell(_outcomes.c.told < longest, ~_is_told_of().exists())
+        old = int(longest * 1000)
         return Forgotten(
             records,
             whole,
             self._pieces(tables.positions, tables.positions.c.at_ms < old),
             self._pieces(tables.refused, tables.refused.c.at_ms < old),
+            self.outcomes,
         )
 
     def _models(self) -> list[str]:
@@ -90,7 +103,18 @@ class _Forgetting:
         old = sa.and_(_c.model == model, _c.time < limit)
         if (last := _day(limit)) is not None:
             old = sa.and_(old, _c.day <= last)
+        self._untell(_is_told_of().where(old).exists())
         return self._pieces(_predictions, old)
+
+    def _untell(self, *which: sa.ColumnElement[bool]) -> None:
+        """Delete what came true, before the records that say whose it is; there may be none yet."""
+        if self._hears:
+            self.outcomes += self._pieces(_outcomes, sa.and_(*which))
+
+    @cached_property
+    def _hears(self) -> bool:
+        with self.engine.execution_options(isolation_level="AUTOCOMMIT").connect() as connection:
+            return sa.inspect(connection).has_table(_outcomes.name)
 
     def _pieces(self, table: sa.Table, old: sa.ColumnElement[bool]) -> int:
         """Delete what is old, a piece in each transaction; how many."""
@@ -121,6 +145,7 @@ class _Forgetting:
                     yield day
 
     def _drop(self, day: datetime.date) -> bool:
+        self._untell(_is_told_of().where(_c.day == day).exists())
         with self.engine.begin() as connection:
             gone: Any = connection.scalar(sa.select(sa.func.baton_predictions_drop(day)))
             return bool(gone)
@@ -131,6 +156,12 @@ SELECT child.relname FROM pg_inherits
 JOIN pg_class AS child ON child.oid = inhrelid
 WHERE inhparent = to_regclass('baton_predictions') ORDER BY 1
 """
+
+
+def _is_told_of() -> sa.Select[tuple[str]]:
+    """The record that something that came true is about."""
+    query = sa.select(_c.prediction_id).correlate(_outcomes)
+    return query.where(_c.prediction_id == _outcomes.c.prediction_id)
 
 
 def _is_over(day: datetime.date, time: float) -> bool:

@@ -51,6 +51,15 @@ class Key:
         """Read one of the file."""
         return cls(**{**data, "scopes": tuple(Scope(one) for one in data["scopes"])})
 
+    @property
+    def made(self) -> float | None:
+        """When it was made, in seconds since 1970; None where the file does not say."""
+        try:
+            moment = datetime.datetime.fromisoformat(self.created)
+        except (TypeError, ValueError):
+            return None
+        return (moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)).timestamp()
+
     def is_proved_by(self, secret: str) -> bool:
         """Whether this is its secret; takes as long for a wrong one."""
         return hmac.compare_digest(self.sha256, _sha256(secret))

@@ -59,7 +59,8 @@ def _list(file: KeyFile, *, as_json: bool) -> None:
         _say(json.dumps([_shown(key) for key in keys]))
         return
     for key in keys:
-        state = f"revoked {key.revoked}" if key.revoked else f"since {key.created}"
+        made = "an unknown day" if key.made is None else key.created
+        state = f"revoked {key.revoked}" if key.revoked else f"since {made}"
         rate = f" {key.per_second:g}/s" if key.per_second else ""
         _say(f"{key.id}  {key.name}  {','.join(key.scopes)}{rate}  {state}")
 
@@ -71,7 +72,7 @@ def _shown(key: Key) -> dict[str, object]:
         "name": key.name,
         "scopes": list(key.scopes),
         "per_second": key.per_second or None,
-        "created": key.created,
+        "created": key.created or None,
         "revoked": key.revoked or None,
     }
 

@@ -130,6 +130,11 @@ DISK_FREE = Gauge(
     "Room left where this node keeps its versions.",
     multiprocess_mode="mostrecent",
 )
+OLDEST_KEY = Gauge(
+    "baton_oldest_key_created_timestamp_seconds",
+    "When the oldest API key that was not revoked was made.",
+    multiprocess_mode="mostrecent",
+)
 FEEDBACK = Counter(
     "baton_feedback_total", "Pieces of feedback, by what became of them.", ("class",)
 )

@@ -23,6 +23,7 @@ from registry.sql_ledger import SqlLedger
 from registry.stop import Stop
 from registry.zygote import Zygote
 from serving import metrics
+from serving.keys import KeyFile
 from serving.node.aspired import Outlook
 from serving.node.directory import Directory
 from serving.node.fetch import Fetcher
@@ -71,7 +72,9 @@ def main() -> None:
     for name, held in flipper.models.items():
         watcher.status.show(name, held)
     surroundings = Surroundings(
-        settings.home, None if settings.bundle else _opened_queue(settings.jobs_url)
+        settings.home,
+        KeyFile(settings.keys_path),
+        None if settings.bundle else _opened_queue(settings.jobs_url),
     )
     listener = Listener(settings.ledger_url, watcher.wake)
     if not settings.bundle:

@@ -8,8 +8,10 @@ from contextlib import closing
 import pytest
 import sqlalchemy as sa
 
+from registry.outcomes import About, OfDate, OfPrediction, Outcome, Said, Value
 from registry.predictions import Position, Prediction
 from registry.retention import LANE_DAYS, SECONDS_A_DAY, Forgotten, forget
+from registry.sql_outcomes import SqlOutcomes
 from registry.sql_predictions import SqlPredictions
 from tests.fakes.predicted import NOON, faults, made
 
@@ -105,3 +107,68 @@ def test_positions_of_lanes_long_gone_and_what_was_put_aside_go_too(
         assert sink.position("spool", "gone") == Position(0, 0)
         again = sink.append("spool", "gone", [aged(1, 0)], Position(1, 1))
     assert again == 0, "what is not forgotten is known"
+
+
+def of(record: Prediction, row: int = 0) -> OfPrediction:
+    return OfPrediction(record.prediction_id, row)
+
+
+def tell(url: str, *abouts: About, value: Value = 1.0, days: float = 0.0) -> None:
+    """Says what came true of each, so many days ago; another value corrects the one before."""
+    at = NOW - days * SECONDS_A_DAY
+    with closing(SqlOutcomes(url)) as outcomes:
+        told = [Outcome(about=one, value=value, at=at, by="ada", told=at) for one in abouts]
+        outcomes.tell([Said(outcome=one, corrects=True) for one in told])
+
+
+def known(url: str, *abouts: About) -> list[About]:
+    with closing(SqlOutcomes(url)) as outcomes:
+        return [one for one in abouts if outcomes.history(one)]
+
+
+def test_what_came_true_goes_with_its_prediction(url: str, put: Callable[..., None]) -> None:
+    """One by one (7.1 days: a day that has something to stay in it) and with whole days."""
+    go = [aged(1, 7.1), aged(2, 60), aged(3, 31, "petr4")]
+    stay = [aged(4, 6.9), aged(5, 7.1, "eyes"), aged(6, 29, "petr4")]
+    put(*go, *stay)
+    gone = [of(record, row) for record in go for row in (0, 1)]
+    remain = [*map(of, stay), OfDate("petr4", "2026-01-02"), OfDate("USD/BRL", "2026-01-02")]
+    tell(url, *gone, *remain)
+    tell(url, *gone, *remain, value=2.0)
+    forgotten = forget(url, {"iris": 7, "petr4": 30}, otherwise=None, now=NOW)
+    assert (forgotten.records + forgotten.days, forgotten.outcomes) == (3, 12)
+    assert faults(stay, kept(url)) == []
+    assert known(url, *gone, *remain) == remain
+    assert forget(url, {"iris": 7, "petr4": 30}, otherwise=None, now=NOW) == Forgotten(0, 0, 0, 0)
+
+
+def test_without_days_for_a_model_what_came_true_of_it_stays(
+    url: str, put: Callable[..., None]
+) -> None:
+    eyes, wine = aged(1, 400, "eyes"), aged(2, 400, "wine")
+    put(eyes, wine)
+    tell(url, of(eyes), of(wine), days=399)
+    assert forget(url, {"wine": 300}, otherwise=None, now=NOW).outcomes == 1
+    assert known(url, of(eyes), of(wine)) == [of(eyes)]
+
+
+def test_what_is_told_of_no_record_waits_for_it_as_long_as_a_lane_may(
+    url: str, put: Callable[..., None]
+) -> None:
+    young, old, older = (OfPrediction(f"unknown {n}") for n in range(3))
+    put(aged(1, 0))
+    tell(url, young, days=LANE_DAYS - 1)
+    tell(url, old, days=LANE_DAYS + 1)
+    tell(url, older, days=201)
+    assert forget(url, {"iris": 200}, otherwise=None, now=NOW).outcomes == 1
+    assert known(url, young, old, older) == [young, old], "a record may be as old as it is kept"
+    assert forget(url, {}, otherwise=7, now=NOW).outcomes == 1
+    assert known(url, young, old) == [young]
+
+
+def test_much_that_came_true_is_deleted_in_pieces(url: str, put: Callable[..., None]) -> None:
+    old, young = aged(1, 20), aged(2, 1)
+    put(old, young)
+    tell(url, *(of(old, row) for row in range(6_000)), of(young))
+    assert forget(url, {"iris": 7}, otherwise=None, now=NOW).outcomes == 6_000
+    assert known(url, of(old), of(young)) == [of(young)]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -66,6 +68,32 @@ def test_no_command_shows_a_secret_again(node: Node) -> None:
     secret = key.rpartition("_")[2]
     shown = command(node, "keys", "list").stdout + command(node, "keys", "list", "--json").stdout
     assert (secret in shown, "shop" in shown) == (False, True)
+
+
+def test_a_key_of_a_file_without_dates_is_listed_as_such(node: Node) -> None:
+    command(node, "keys", "add", "shop")
+    file = node.home / "keys.json"
+    kept = json.loads(file.read_text(encoding="utf-8"))
+    del kept["keys"][0]["created"]
+    file.write_text(json.dumps(kept), encoding="utf-8")
+    assert "since an unknown day" in command(node, "keys", "list").stdout
+    [listed] = json.loads(command(node, "keys", "list", "--json").stdout)
+    assert listed["created"] is None
+
+
+def test_prometheus_is_told_when_the_oldest_key_was_made(node: Node) -> None:
+    before = time.time()
+    key = command(node, "keys", "add", "prometheus", "--scope", "metrics").stdout.strip()
+    node.start()
+    node.until(lambda: node.ask("GET", "/readyz").status == 200, "serving")
+
+    def told() -> float:
+        reply = node.ask("GET", "/metrics", headers={"Authorization": f"Bearer {key}"})
+        found = re.search(rb"^baton_oldest_key_created_\w+ (\S+)$", reply.body, re.MULTILINE)
+        return float(found[1]) if reply.status == 200 and found else 0.0
+
+    node.until(lambda: told() > 0, "the watcher has looked")
+    assert before - 1 <= told() <= time.time()
 
 
 @pytest.mark.parametrize("bind", ["0.0.0.0:{}", "[::]:{}"])

@@ -80,11 +80,11 @@ FORGOTTEN = (
     "DELETE FROM baton_prediction_positions",
     "DELETE FROM baton_refused_predictions",
     "SELECT baton_predictions_drop('2026-01-01')",
+    "DELETE FROM baton_outcomes",
 )
 READ = ("SELECT * FROM baton_predictions", "SELECT * FROM baton_refused_predictions")
 CHANGED = (
     "UPDATE baton_outcomes SET label = 'another'",
-    "DELETE FROM baton_outcomes",
     "UPDATE baton_outcomes_by_date SET number = 7",
     "DELETE FROM baton_outcomes_by_date",
     "UPDATE baton_outcomes_schema SET version = 7",

@@ -23,6 +23,8 @@ from registry.errors import SettingsError
 from registry.feedback import Fate, Receiver
 from registry.jobs import JobKind, JobRequest, JobState, Outcome, Progress, Standing
 from registry.listener import Listener
+from registry.outcomes import OfPrediction, Said
+from registry.outcomes import Outcome as Told
 from registry.predictions import Position
 from registry.retention import SECONDS_A_DAY as DAY
 from registry.retention import forget
@@ -282,6 +284,11 @@ def log_of(databases: Databases, shell: Shell) -> Iterator[Callable[[str], SqlPr
         one.close()
 
 
+def said(prediction: str) -> Said:
+    about = OfPrediction(prediction)
+    return Said(outcome=Told(about=about, value=1.0, at=0.0, by="ada", told=3 * DAY))
+
+
 def test_who_ships_predictions_adds_to_the_log_and_others_read_and_forget(
     databases: Databases, log_of: Callable[[str], SqlPredictions]
 ) -> None:
@@ -292,8 +299,10 @@ def test_who_ships_predictions_adds_to_the_log_and_others_read_and_forget(
     assert (sink.position("spool", "lane"), sink.refused) == (Position(1, 10), 1)
     for role in ("baton_writer", "baton_worker"):
         assert list(log_of(role).predictions("iris", 0, 3 * DAY)) == days
+    with closing(SqlOutcomes(databases.url("baton_log"))) as outcomes:
+        outcomes.tell([said(one.prediction_id) for one in days])
     gone = forget(databases.url("baton_writer"), {"iris": 1.0}, otherwise=None, now=3 * DAY)
-    assert (gone.days, gone.records) == (2, 0)
+    assert (gone.days, gone.records, gone.outcomes) == (2, 0, 2)
     assert list(log_of("baton_writer").predictions("iris", 0, 3 * DAY)) == days[2:]
 
 

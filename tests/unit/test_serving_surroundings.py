@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +15,7 @@ from prometheus_client import REGISTRY
 from registry.errors import Unreachable
 from registry.jobs import JobQueue, Look, Pulse
 from registry.ledger import Door, EntryKind
+from serving.keys import KeyFile, Scope
 from serving.node.surroundings import Surroundings
 from tests.servingfakes.watched import Inline, WatchedNode
 
@@ -40,7 +42,7 @@ def node(tmp_path: Path) -> Iterator[WatchedNode]:
 
 def surroundings(home: Path, queue: FakeQueue | None) -> Surroundings:
     opened = None if queue is None else (lambda: cast("JobQueue", queue))
-    return Surroundings(home, opened, looker=Inline())
+    return Surroundings(home, KeyFile(home / "keys.json"), opened, looker=Inline())
 
 
 def shown(name: str, **labels: Any) -> float:
@@ -85,6 +87,65 @@ def test_a_disk_that_is_gone_keeps_nobody_from_counting_jobs(tmp_path: Path) -> 
 def test_without_a_queue_it_looks_at_the_disk_only(tmp_path: Path) -> None:
     surroundings(tmp_path, None).look(0.0)
     assert shown("baton_disk_free_bytes") > 0
+
+
+def test_the_oldest_key_that_was_not_revoked_is_dated(tmp_path: Path) -> None:
+    file, around = KeyFile(tmp_path / "keys.json"), surroundings(tmp_path, None)
+    around.look(0.0)
+    assert math.isnan(oldest()), "there is no key"
+    for name in ("first", "second"):
+        file.add(name, (Scope.PREDICT,))
+    redated(file, first="2026-01-01T00:00:00+00:00", second="2026-03-01T00:00:00")
+    around.look(10.0)
+    assert oldest() == 1_767_225_600
+    file.revoke(file.read()[0].id)
+    around.look(20.0)
+    assert oldest() == 1_772_323_200, "a date without a time zone is UTC"
+    file.revoke(file.read()[1].id)
+    around.look(30.0)
+    assert math.isnan(oldest())
+
+
+def test_keys_without_a_date_are_unknown_and_named_once(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file, around = KeyFile(tmp_path / "keys.json"), surroundings(tmp_path, None)
+    for name in ("dated", "undated", "odd", "revoked"):
+        file.add(name, (Scope.PREDICT,))
+    redated(file, dated="2026-01-01T00:00:00+00:00", undated=None, odd="in spring", revoked=None)
+    _, undated, odd, revoked = (key.id for key in file.read())
+    file.revoke(revoked)
+    around.look(0.0)
+    around.look(10.0)
+    assert oldest() == 1_767_225_600
+    [said] = [one.getMessage() for one in caplog.records if one.levelname == "WARNING"]
+    assert said.endswith(f"{undated}, {odd}")
+
+
+def test_of_a_file_of_keys_that_cannot_be_read_nothing_is_said(tmp_path: Path) -> None:
+    file, around = KeyFile(tmp_path / "keys.json"), surroundings(tmp_path, None)
+    file.add("shop", (Scope.PREDICT,))
+    around.look(0.0)
+    assert oldest() > 0
+    file.path.write_text("{", encoding="utf-8")
+    around.look(10.0)
+    assert math.isnan(oldest())
+    assert shown("baton_disk_free_bytes") > 0
+
+
+def oldest() -> float:
+    return shown("baton_oldest_key_created_timestamp_seconds")
+
+
+def redated(file: KeyFile, **created: str | None) -> None:
+    """Keys by name as they would have been made then; None is a file of before there were dates."""
+    found = json.loads(file.path.read_text(encoding="utf-8"))
+    for key in found["keys"]:
+        when = created[key["name"]]
+        key.pop("created")
+        if when is not None:
+            key["created"] = when
+    file.path.write_text(json.dumps(found), encoding="utf-8")
 
 
 def test_what_should_answer_and_what_does_are_counted_apart(node: WatchedNode) -> None:

@@ -151,14 +151,13 @@ def joined(objects: Sequence[Object]) -> list[str]:
 def reachable(objects: Sequence[Object]) -> list[str]:
     """Ports that are named by Services, probes and monitors exist where they are looked for."""
     found = []
-    named = {port["name"] for _, one in containers(objects) for port in one.get("ports", [])}
     services = [one for one in objects if one["kind"] == "Service"]
     offered = {port["name"] for one in services for port in one["spec"]["ports"]}
     found += [
-        f"Service/{one['metadata']['name']}: no container has port {port['targetPort']}"
+        f"Service/{one['metadata']['name']}: no container of it has port {port['targetPort']}"
         for one in services
         for port in one["spec"]["ports"]
-        if port["targetPort"] not in named
+        if port["targetPort"] not in _ports(objects, one["spec"]["selector"])
     ]
     for name, container in containers(objects):
         own = {port["name"] for port in container.get("ports", [])}
@@ -168,11 +167,17 @@ def reachable(objects: Sequence[Object]) -> list[str]:
                 found.append(f"{name}: {probe} asks port {port}")
     for one in objects:
         if one["kind"] == "ServiceMonitor":
-            ports = [end["port"] for end in one["spec"]["endpoints"]]
+            wanted = one["spec"]["selector"]["matchLabels"].items()
+            watched = {
+                port["name"]
+                for service in services
+                if wanted <= service["metadata"]["labels"].items()
+                for port in service["spec"]["ports"]
+            }
             found += [
-                f"ServiceMonitor: no Service has port {port}"
-                for port in ports
-                if port not in offered
+                f"ServiceMonitor: no Service of it has port {end['port']}"
+                for end in one["spec"]["endpoints"]
+                if end["port"] not in watched
             ]
         found += [
             f"Ingress: no Service has port {backend['port']}"
@@ -186,6 +191,17 @@ RULES: Mapping[str, Rule] = {
     rule.__name__: rule
     for rule in (confined, limited, kept_secret, known_settings, mounted, joined, reachable)
 }
+
+
+def _ports(objects: Sequence[Object], selector: Mapping[str, str]) -> set[str]:
+    """The named ports of the pods that are selected."""
+    return {
+        port["name"]
+        for _, pod in pods(objects)
+        if selector.items() <= pod["metadata"]["labels"].items()
+        for container in pod["spec"]["containers"]
+        for port in container.get("ports", [])
+    }
 
 
 def _is_secret(name: str) -> bool:

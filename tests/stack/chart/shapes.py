@@ -23,7 +23,6 @@ OWN_SETTINGS = {
     "BATON_HOME",
     "BATON_JOBS_URL",
     "BATON_LEDGER_URL",
-    "BATON_MLFLOW_LOG",
     "BATON_MODELS",
     "BATON_MONITORING",
     "BATON_MONITOR_BIND",
@@ -32,7 +31,6 @@ OWN_SETTINGS = {
     "BATON_RAY_ADDRESS",
     "BATON_RULES",
     "BATON_TRIAL_MEMORY_MB",
-    "BATON_WINDOW_SECONDS",
     "MLFLOW_REGISTRY_URI",
     "MLFLOW_S3_ENDPOINT_URL",
     "MLFLOW_TRACKING_PASSWORD",
@@ -51,9 +49,10 @@ def service_monitor(one: Object) -> list[str]:
         "spec", one["spec"], {"selector", "endpoints"}, {"jobLabel", "namespaceSelector"}
     )
     for end in one["spec"]["endpoints"]:
-        found += _keys("endpoint", end, {"port", "path", "interval", "authorization"}, set())
-        found += _keys("authorization", end["authorization"], {"type", "credentials"}, set())
-        found += _keys("credentials", end["authorization"]["credentials"], {"name", "key"}, set())
+        found += _keys("endpoint", end, {"port", "path", "interval"}, {"authorization"})
+        if given := end.get("authorization"):
+            found += _keys("authorization", given, {"type", "credentials"}, set())
+            found += _keys("credentials", given["credentials"], {"name", "key"}, set())
     return found
 
 

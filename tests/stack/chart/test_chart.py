@@ -23,7 +23,7 @@ from serving.routes import operations
 from tests.stack.chart import shapes
 from tests.stack.chart.conftest import RULE_FILE
 from tests.stack.chart.rules import RULES
-from tests.stack.chart.variants import ROOT, VARIANTS, Helm, Object, containers, pods
+from tests.stack.chart.variants import ROOT, VARIANTS, Helm, Object, containers, env_of, one, pods
 from training.jobs import worker
 
 OLDEST = (1, 27)
@@ -39,17 +39,6 @@ def objects(rendered: dict[str, list[Object]], request: pytest.FixtureRequest) -
 @pytest.fixture
 def everything(rendered: dict[str, list[Object]]) -> list[Object]:
     return rendered["everything"]
-
-
-def one(objects: list[Object], kind: str, ending: str = "") -> Object:
-    """The only object of a kind whose name ends so."""
-    [found] = [o for o in objects if o["kind"] == kind and o["metadata"]["name"].endswith(ending)]
-    return found
-
-
-def env_of(container: Object) -> dict[str, str]:
-    """The variables that stand in a container as they are."""
-    return {one["name"]: one["value"] for one in container["env"] if "value" in one}
 
 
 @pytest.mark.parametrize("variant", VARIANTS)
@@ -75,7 +64,8 @@ def test_what_must_be_true_is_true_of_every_variant(objects: list[Object], rule:
 
 
 def test_objects_of_the_prometheus_operator_have_its_shape(everything: list[Object]) -> None:
-    assert shapes.service_monitor(one(everything, "ServiceMonitor")) == []
+    for component in ("serving", "monitor"):
+        assert shapes.service_monitor(one(everything, "ServiceMonitor", component)) == []
     assert shapes.prometheus_rule(one(everything, "PrometheusRule")) == []
 
 
@@ -122,13 +112,14 @@ def test_every_probe_asks_a_path_that_answers(objects: list[Object]) -> None:
     app.register_blueprint(operations.blueprint)
     paths = {rule.rule for rule in app.url_map.iter_rules()}
     asked = {
-        container[probe]["httpGet"]["path"]
+        (container["name"], container[probe]["httpGet"]["path"])
         for _, container in containers(objects)
         for probe in ("startupProbe", "readinessProbe", "livenessProbe")
         if "httpGet" in container.get(probe, {})
     }
-    assert asked == {"/livez", "/readyz"}
-    assert asked <= paths
+    asked.discard(("monitor", "/metrics"))  # the only path of its page
+    assert asked == {("serving", "/livez"), ("serving", "/readyz")}
+    assert {path for _, path in asked} <= paths
 
 
 def test_a_node_is_given_the_time_that_its_end_may_take(

@@ -145,6 +145,10 @@ PLANTED: dict[str, tuple[str, Plant]] = {
         "reachable",
         lambda o: found(o, "Service")["spec"]["ports"][0].update(targetPort="web"),
     ),
+    "a Service to a port of other pods": (
+        "reachable",
+        lambda o: found(o, "Service")["spec"]["ports"][0].update(targetPort="metrics"),
+    ),
     "a monitor of another port": (
         "reachable",
         lambda o: found(o, "ServiceMonitor")["spec"]["endpoints"][0].update(port="metrics"),

@@ -32,6 +32,9 @@ def test_the_notes_say_what_to_do_next(helm: Helm, chart: Path) -> None:
     notes = helm.notes(chart, MINIMAL)
     assert "deployment/shop-serving" in notes
     assert "port-forward svc/shop-serving" in notes
+    assert "not in the log yet" in notes
+    kept = helm.notes(chart, changed({"serving.store.type": "persistentVolumeClaim"}))
+    assert "not in the log yet" not in kept
 
 
 REFUSED = {
@@ -46,6 +49,22 @@ REFUSED = {
     "a closed network without addresses": (
         {"networkPolicy.enabled": True},
         "networkPolicy.clients, networkPolicy.database.to",
+    ),
+    "a closed network in which nobody may scrape the monitor": (
+        {
+            "networkPolicy.enabled": True,
+            "serviceMonitor.enabled": True,
+            "metricsKey.existingSecret": "baton-metrics",
+        },
+        "networkPolicy.s3.to, networkPolicy.watchers",
+    ),
+    "a monitor that judges with more than it has": (
+        {"monitor.packageMemoryMi": 8192},
+        "monitor.memoryMi: expected at least 8704",
+    ),
+    "thresholds that nobody goes by": (
+        {"monitor.enabled": False, "rules": "[default]\n"},
+        "rules: expected none while monitor.enabled is false",
     ),
     "a trial as large as the pod": ({"serving.trialMemoryMi": 3072}, "expected at least 3712"),
     "a conversion as large": ({"registrar.packageMemoryMi": 8192}, "expected at least 8704"),

@@ -107,6 +107,7 @@ _BY_ADDRESS = [{"ipBlock": {"cidr": "10.2.0.0/16", "except": ["10.2.9.0/24"]}}]
 _NETWORK = {
     "networkPolicy.enabled": True,
     "networkPolicy.clients": _BY_NAMESPACE,
+    "networkPolicy.watchers": _BY_NAMESPACE,
     "networkPolicy.database.to": _BY_ADDRESS,
     "networkPolicy.mlflow.to": _BY_ADDRESS,
     "networkPolicy.s3.to": [{"ipBlock": {"cidr": "0.0.0.0/0"}}],
@@ -116,7 +117,7 @@ _SCALING = {"serving.autoscaling.enabled": True, "serving.autoscaling.inFlight":
 _MODELS = {"models": ["iris", "petr4@Staging", "eyes@7", "flowers@alias:champion"]}
 _PLACED = {
     f"{component}.{what}": value
-    for component in ("serving", "registrar", "worker")
+    for component in ("serving", "registrar", "monitor", "worker")
     for what, value in {
         "podAnnotations": {"example.com/team": "forecasts"},
         "nodeSelector": {"kubernetes.io/arch": "amd64"},
@@ -124,6 +125,10 @@ _PLACED = {
         "affinity": {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": []}},
         "priorityClassName": "important",
     }.items()
+}
+_WRITTEN = {
+    "monitoring": "[models.iris]\nretention_days = 90\n",
+    "rules": "[default]\naccuracy = 0.9\n",
 }
 _OBSERVED = {
     "serviceMonitor.enabled": True,
@@ -153,6 +158,7 @@ EVERYTHING = {
     **_MODELS,
     **_PLACED,
     **_OBSERVED,
+    **_WRITTEN,
     "images.pullSecrets": [{"name": "registry"}],
     "serviceAccounts.serving": {"example.com/role": "reader"},
     "service.annotations": {"example.com/what": "front"},
@@ -172,6 +178,9 @@ VARIANTS: Mapping[str, Mapping[str, Any]] = {
     "several models and an ingress": changed({**_MODELS, **_INGRESS}),
     "an ingress for all models": changed(_INGRESS),
     "no worker": changed({"worker.enabled": False, **_NETWORK}),
+    "no monitor": changed({"monitor.enabled": False, **_OBSERVED, **_NETWORK}),
+    "what is kept, and thresholds": changed(_WRITTEN),
+    "a closed network that nobody watches": changed({**_NETWORK, "networkPolicy.watchers": []}),
     "roles instead of keys": changed(
         {"s3.podIdentity": True, "s3.read.existingSecret": "", "s3.write.existingSecret": ""}
     ),
@@ -198,3 +207,14 @@ def containers(objects: Iterable[Object]) -> list[tuple[str, Object]]:
         for name, pod in pods(objects)
         for container in [*pod["spec"]["containers"], *pod["spec"].get("initContainers", [])]
     ]
+
+
+def one(objects: Iterable[Object], kind: str, ending: str = "") -> Object:
+    """The only object of a kind whose name ends so."""
+    [found] = [o for o in objects if o["kind"] == kind and o["metadata"]["name"].endswith(ending)]
+    return found
+
+
+def env_of(container: Object) -> dict[str, str]:
+    """The variables that stand in a container as they are."""
+    return {one["name"]: one["value"] for one in container["env"] if "value" in one}

@@ -41,6 +41,9 @@
 {{- if $v.s3.enabled -}}
 {{- $needs = append $needs (dict "path" "networkPolicy.s3.to" "value" $v.networkPolicy.s3.to) -}}
 {{- end -}}
+{{- if and $v.monitor.enabled $v.serviceMonitor.enabled -}}
+{{- $needs = append $needs (dict "path" "networkPolicy.watchers" "value" $v.networkPolicy.watchers) -}}
+{{- end -}}
 {{- end -}}
 {{- $missing := list -}}
 {{- range $needs -}}
@@ -58,9 +61,15 @@
 {{- if gt (int $serving) (int $v.serving.memoryMi) -}}
 {{- fail (printf "serving.memoryMi: expected at least %d (serving.trialMemoryMi + serving.sharedMemoryMi + 512 for what serves), got %d: a trial beyond the limit would end the whole pod" (int $serving) (int $v.serving.memoryMi)) -}}
 {{- end -}}
-{{- $registrar := add (max $v.registrar.trialMemoryMi $v.registrar.packageMemoryMi) 512 -}}
-{{- if gt (int $registrar) (int $v.registrar.memoryMi) -}}
-{{- fail (printf "registrar.memoryMi: expected at least %d (the larger of registrar.trialMemoryMi and registrar.packageMemoryMi, + 512), got %d" (int $registrar) (int $v.registrar.memoryMi)) -}}
+{{- range $judge := list "registrar" "monitor" -}}
+{{- $own := index $v $judge -}}
+{{- $needed := add (max $own.trialMemoryMi $own.packageMemoryMi) 512 -}}
+{{- if and (dig "enabled" true $own) (gt (int $needed) (int $own.memoryMi)) -}}
+{{- fail (printf "%s.memoryMi: expected at least %d (the larger of %s.trialMemoryMi and %s.packageMemoryMi, + 512), got %d" $judge (int $needed) $judge $judge (int $own.memoryMi)) -}}
+{{- end -}}
+{{- end -}}
+{{- if and $v.rules (not $v.monitor.enabled) -}}
+{{- fail "rules: expected none while monitor.enabled is false: only the monitor goes by them" -}}
 {{- end -}}
 {{- with $v.serving.autoscaling -}}
 {{- if and .enabled (gt (int .minReplicas) (int .maxReplicas)) -}}

@@ -1,4 +1,4 @@
-{{- /* Names and labels. A component is serving, registrar, worker or migrate. */ -}}
+{{- /* Names and labels. A component is serving, registrar, monitor, worker or migrate. */ -}}
 
 {{- define "baton.name" -}}
 {{- printf "%s-%s" (.root.Release.Name | trunc 42 | trimSuffix "-") .component -}}

@@ -52,9 +52,37 @@ securityContext:
 {{- end }}
 {{- end -}}
 
-{{- define "baton.gates.env" -}}
-{{- if .Values.gates }}
-- {name: BATON_GATES, value: /etc/baton/gates.toml}
+{{- /* Files that people write, such as gates: each that has a text is in a ConfigMap and a folder of
+       its own. These four take root and files, the names of the values. */ -}}
+{{- define "baton.files.env" -}}
+{{- range $file := .files }}
+{{- if index $.root.Values $file }}
+- {name: BATON_{{ upper $file }}, value: /etc/baton/{{ $file }}/{{ $file }}.toml}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "baton.files.mounts" -}}
+{{- range $file := .files }}
+{{- if index $.root.Values $file }}
+- {name: {{ $file }}, mountPath: /etc/baton/{{ $file }}, readOnly: true}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- define "baton.files.volumes" -}}
+{{- range $file := .files }}
+{{- if index $.root.Values $file }}
+- name: {{ $file }}
+  configMap: {name: {{ include "baton.name" (dict "root" $.root "component" $file) }}}
+{{- end }}
+{{- end }}
+{{- end -}}
+
+{{- /* Read once: a changed text is a new pod. */ -}}
+{{- define "baton.files.checksums" -}}
+{{- range $file := .files }}
+checksum/{{ $file }}: {{ index $.root.Values $file | sha256sum }}
 {{- end }}
 {{- end -}}
 
@@ -97,13 +125,6 @@ securityContext:
     sources:
 {{- range . }}
       - secret: {name: {{ .existingSecret }}, items: [{key: {{ .key }}, path: {{ .path }}}]}
-{{- end }}
-{{- end -}}
-
-{{- define "baton.gates.volume" -}}
-{{- if .Values.gates }}
-- name: gates
-  configMap: {name: {{ include "baton.name" (dict "root" . "component" "gates") }}}
 {{- end }}
 {{- end -}}
 
