@@ -48,6 +48,8 @@ def status_command(model: str | None, as_json: bool) -> None:
         )
     out.print(table)
     for name, row in rows.items():
+        if beside := row["entry"]["arm"]:
+            out.print(f"{name}: beside it {beside['text']}", soft_wrap=True)
         if row["todo"]:
             err.print(f"{name}: {row['state']}: {row['todo']}", soft_wrap=True)
         for node, why in row["refused"].items():
@@ -85,7 +87,7 @@ def history_command(model: str, as_json: bool) -> None:
         table.add_row(
             str(entry.key),
             entry.kind,
-            version_text(entry.route.version if entry.route else None),
+            " + ".join(version_text(route.version) for route in entry.routes) or version_text(None),
             moment(entry.at_ms),
             entry.actor,
             entry.door,
