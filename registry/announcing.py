@@ -1,4 +1,4 @@
-"""What every command that changes Production does last: tell others, and see that MLflow shows it."""
+"""What each command that changes Production does last: tell others, see that MLflow shows it."""
 
 from __future__ import annotations
 

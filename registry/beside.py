@@ -23,9 +23,7 @@ _HEADER: Final = re.compile(r"header:[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")  # RFC 9
 _SHARED: Final = {Role.SPLIT: "requests", Role.SHADOW: "requests, as copies"}
 
 
-def standing(
-    history: Sequence[Entry], *, past: frozenset[EntryKind] = REPEATS
-) -> Sequence[Entry]:
+def standing(history: Sequence[Entry], *, past: frozenset[EntryKind] = REPEATS) -> Sequence[Entry]:
     """From a head (`history`, newest first) back to the entry that put there what serves, the last.
 
     Where none is left that did, as in a history that somebody cut, the oldest is taken for it.

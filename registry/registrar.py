@@ -83,7 +83,7 @@ class Registrar:
         self._said, self._is_stuck = "", False
 
     def step(self) -> None:
-        """Heed deadlines, nodes, sentry; project what is pending; adopt what was changed by hand."""
+        """Heed deadlines, nodes, sentry; project what is pending; adopt what was done by hand."""
         heads = self._heads.look()
         for head in heads:
             if is_over(head, self._ports.now_ms()):

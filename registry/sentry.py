@@ -133,8 +133,10 @@ class Sentry:
             post.reference = reference
         slow_ms = reference.slow_ms
         counts = self._counts.counts(watch.new, slow_ms=slow_ms)
-        beside = watch.meanwhile and self._counts.counts(watch.meanwhile, slow_ms=slow_ms)
-        return find(watch, counts, reference, beside)
+        if watch.meanwhile is None:
+            return find(watch, counts, reference)
+        meanwhile = self._counts.counts(watch.meanwhile, slow_ms=slow_ms)
+        return find(watch, counts, reference, meanwhile)
 
     def _tell(self) -> None:
         """Log what keeps the prediction log from being read, once; and that it is over."""

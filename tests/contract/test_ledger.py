@@ -216,7 +216,7 @@ def test_a_report_is_kept_under_an_id_of_its_own(ledger: SqlLedger, url: str) ->
 
 
 def test_a_route_survives_with_its_manifest(ledger: SqlLedger) -> None:
-    wanted = route(7, role="serve", weight=0.5)
+    wanted = route(7, role=Role.SERVE, weight=0.5)
     entry = ledger.append(draft(routes=(wanted,)), expected=None, at_ms=1)
     head = ledger.head("iris")
     assert head is not None

@@ -166,9 +166,7 @@ def test_another_ledgers_model_is_refused(world: World, other: ModelVersion) -> 
 
 
 @pytest.mark.parametrize("plan", [SPLIT, SHADOW])
-def test_who_loses_the_race_changes_nothing(
-    world: World, other: ModelVersion, plan: Plan
-) -> None:
+def test_who_loses_the_race_changes_nothing(world: World, other: ModelVersion, plan: Plan) -> None:
     third = world.train()
     world.trial.meanwhile = lambda: world.serve(third)
     with pytest.raises(LostRace):

@@ -188,9 +188,7 @@ def test_a_click_that_is_refused_ends_nothing(
     assert world.tags(other)[ARM_TAG].startswith("shadow")
 
 
-def test_nodes_that_refuse_it_end_it_and_not_what_serves(
-    world: World, other: ModelVersion
-) -> None:
+def test_nodes_that_refuse_it_end_it_and_not_what_serves(world: World, other: ModelVersion) -> None:
     world.trained_and_served("iris")  # v3 in the place of v1: there is something to go back to
     world.put_beside(other)
     refuse(world, "a", "b")
