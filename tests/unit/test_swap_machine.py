@@ -26,8 +26,10 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from registry.arms import Plan, begin, stop
+from registry.beside import is_over
 from registry.errors import BatonError, NotReady, UnknownModel, Unreachable
-from registry.ledger import EntryKind, Ledger
+from registry.ledger import EntryKind, Ledger, Role
 from registry.model_version import ModelVersion, Stage
 from registry.projection import project
 from registry.promotion import promote
@@ -109,6 +111,18 @@ class Story(RuleBasedStateMachine):
         if often == 0:
             with contextlib.suppress(BatonError):
                 retire(self.world.ports, MODEL, actor="ada")
+
+    @rule(pick=PICK, role=st.sampled_from([Role.SHADOW, Role.SPLIT]), is_short=st.booleans())
+    def put_beside(self, pick: int, *, role: Role, is_short: bool) -> None:
+        if version := self._some(pick):
+            plan = Plan(role=role, percent=50, hours=0.02 if is_short else 24)
+            with contextlib.suppress(BatonError):
+                begin(self.world.ports, version, plan, actor="ada")
+
+    @rule()
+    def stop(self) -> None:
+        with contextlib.suppress(BatonError):
+            stop(self.world.ports, MODEL, actor="ada")
 
     @rule(pick=PICK, archive=st.booleans())
     def click(self, pick: int, *, archive: bool) -> None:
@@ -196,6 +210,7 @@ class Story(RuleBasedStateMachine):
         head = self.world.ledger.head(MODEL)
         if head is None:
             return
+        assert not is_over(head, self.world.clock.now_ms())
         held = self.node.held(MODEL)
         assert held.key is not None
         if not held.refused:
@@ -304,7 +319,15 @@ def _adopts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Registrar, "_compare", lambda self, model: None)
 
 
-@pytest.mark.parametrize("plant", [_goes_back, _serves_other_bytes, _adopts_nothing])
+def _ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A registrar that knows no deadlines."""
+    monkeypatch.setattr("registry.registrar.is_over", lambda entry, now_ms: False)
+
+
+PLANTS = [_goes_back, _serves_other_bytes, _adopts_nothing, _ends_nothing]
+
+
+@pytest.mark.parametrize("plant", PLANTS)
 def test_the_story_sees_a_planted_fault(
     plant: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
