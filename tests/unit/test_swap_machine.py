@@ -319,15 +319,7 @@ def _adopts_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Registrar, "_compare", lambda self, model: None)
 
 
-def _ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A registrar that knows no deadlines."""
-    monkeypatch.setattr("registry.registrar.is_over", lambda entry, now_ms: False)
-
-
-PLANTS = [_goes_back, _serves_other_bytes, _adopts_nothing, _ends_nothing]
-
-
-@pytest.mark.parametrize("plant", PLANTS)
+@pytest.mark.parametrize("plant", [_goes_back, _serves_other_bytes, _adopts_nothing])
 def test_the_story_sees_a_planted_fault(
     plant: Callable[[pytest.MonkeyPatch], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -335,3 +327,19 @@ def test_the_story_sees_a_planted_fault(
     quick = settings(HOW, max_examples=150, phases=[Phase.generate])
     with pytest.raises((AssertionError, KeyError)):
         run_state_machine_as_test(Story, settings=quick)
+
+
+@pytest.mark.parametrize("role", [Role.SHADOW, Role.SPLIT])
+def test_the_story_sees_a_deadline_that_nobody_keeps(
+    role: Role, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By hand: few stories end with something beside."""
+    monkeypatch.setattr("registry.registrar.is_over", lambda entry, now_ms: False)
+    story = Story()
+    try:
+        story.something_serves()
+        story.put_beside(pick=0, role=role, is_short=True)
+        with pytest.raises(AssertionError):
+            story.everything_comes_to_rest()
+    finally:
+        story._close()
