@@ -1,7 +1,7 @@
 """Commands about what is in Production: promote, rollback, retire, registrar, mlflow.
 
-Those that only look are in `inspection.py`, backups in `backup/commands.py`, `migrate` in
-`migrating.py`, those about the prediction log in `predicting.py`.
+Those that only look are in `inspection.py`, shadows and splits in `splitting.py`, backups in
+`backup/commands.py`, `migrate` in `migrating.py`, the prediction log's in `predicting.py`.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ import os
 import signal
 import sys
 from functools import partial
-from typing import Any
 
 import click
 
 from registry import bootstrap, log
+from registry.announcing import announced
 from registry.backup.commands import backup_command, restore_command
 from registry.console import err, exits, out, print_json
 from registry.errors import GatesRefused, UnknownName, UsageError
@@ -25,7 +25,6 @@ from registry.fence import fenced
 from registry.heart import Heart
 from registry.inspection import config_command, history_command, status_command, verify_command
 from registry.lease import Lease
-from registry.ledger import Entry
 from registry.listener import Listener
 from registry.manners import mind_manners
 from registry.migrating import migrate_command
@@ -34,14 +33,12 @@ from registry.nudge import Bell, knock
 from registry.packager import BackgroundPackager
 from registry.predicting import predictions_group
 from registry.process import cannot_listen, die_with_parent
-from registry.projection import settle
 from registry.promotion import Ports, promote
 from registry.settings import Settings
+from registry.splitting import shadow_command, split_command, stop_command
 from registry.stop import Stop
-from registry.views import brief, print_report
+from registry.views import print_report
 from registry.withdrawal import retire, rollback
-
-_SETTLE_SECONDS = 30.0
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -54,6 +51,7 @@ def main() -> None:
       python -m registry promote iris 3 --json
       python -m registry rollback iris
       python -m registry retire iris --reason "replaced by lilies"
+      python -m registry split iris 4 --percent 10
       python -m registry status
       python -m registry migrate                 before a new release serves
     """
@@ -82,7 +80,7 @@ def promote_command(model: str | None, version: int | None, stage: str, as_json:
     except GatesRefused as error:
         _show_refusal(ports, candidate.name, error, as_json=as_json)
         raise SystemExit(3) from error
-    shown = _announced(ports, settings, promoted.entry)
+    shown = announced(ports, settings, promoted.entry)
     if as_json:
         print_json({"report": promoted.report.to_json(), **shown})
     else:
@@ -105,7 +103,7 @@ def rollback_command(model: str, to: int | None, reason: str, as_json: bool) -> 
     if model not in ports.client.models():
         raise UnknownName("model", model, ports.client.models())
     entry = rollback(ports, model, actor=settings.actor, to=to, reason=reason)
-    shown = _announced(ports, settings, entry)
+    shown = announced(ports, settings, entry)
     if as_json:
         print_json(shown)
     else:
@@ -128,7 +126,7 @@ def retire_command(model: str, reason: str, as_json: bool) -> None:
     if ports.ledger.head(model) is None and model not in ports.client.models():
         raise UnknownName("model", model, ports.client.models())
     entry = retire(ports, model, actor=settings.actor, reason=reason)
-    shown = _announced(ports, settings, entry)
+    shown = announced(ports, settings, entry)
     if as_json:
         print_json(shown)
     else:
@@ -136,6 +134,9 @@ def retire_command(model: str, reason: str, as_json: bool) -> None:
 
 
 for apart in (
+    shadow_command,
+    split_command,
+    stop_command,
     status_command,
     history_command,
     verify_command,
@@ -221,18 +222,6 @@ def _trained_last(settings: Settings) -> tuple[str, int]:
         raise UsageError(
             "nothing was trained here yet: name a model, or run `make train`"
         ) from error
-
-
-def _announced(ports: Ports, settings: Settings, entry: Entry | None) -> dict[str, Any]:
-    """Tell this machine's watcher, then see that MLflow shows the entry; returns it for scripts."""
-    if entry is None:
-        return {"entry": None}
-    knock(settings.watcher_socket)
-    knock(settings.registrar_socket)
-    synced = settle(ports, entry, seconds=_SETTLE_SECONDS)
-    if not synced:
-        err.print("warning: MLflow does not show it yet; the registrar will see to that")
-    return {"entry": {**(brief(entry) or {}), "synced": synced}}
 
 
 def _show_refusal(ports: Ports, model: str, error: GatesRefused, *, as_json: bool) -> None:

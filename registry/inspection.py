@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
+from typing import Any
 
 import click
 from rich.table import Table
@@ -47,11 +49,7 @@ def status_command(model: str | None, as_json: bool) -> None:
             row["state"],
         )
     out.print(table)
-    for name, row in rows.items():
-        if row["todo"]:
-            err.print(f"{name}: {row['state']}: {row['todo']}", soft_wrap=True)
-        for node, why in row["refused"].items():
-            err.print(f"{name}: refused by {node}: {why}", soft_wrap=True)
+    _print_more(rows)
     table = Table("node", "model", "serves", "seq", "state", "heard from")
     for node, body in nodes.items():
         for name, held in body.get("models", {}).items():
@@ -65,6 +63,17 @@ def status_command(model: str | None, as_json: bool) -> None:
                     moment(body["at_ms"]),
                 )
     out.print(table)
+
+
+def _print_more(rows: Mapping[str, Mapping[str, Any]]) -> None:
+    """What is beside what serves, what to do, and who refuses, by model."""
+    for name, row in rows.items():
+        if beside := row["entry"]["arm"]:
+            out.print(f"{name}: beside it {beside['text']}", soft_wrap=True)
+        if row["todo"]:
+            err.print(f"{name}: {row['state']}: {row['todo']}", soft_wrap=True)
+        for node, why in row["refused"].items():
+            err.print(f"{name}: refused by {node}: {why}", soft_wrap=True)
 
 
 @click.command("history")
@@ -85,7 +94,7 @@ def history_command(model: str, as_json: bool) -> None:
         table.add_row(
             str(entry.key),
             entry.kind,
-            version_text(entry.route.version if entry.route else None),
+            " + ".join(version_text(route.version) for route in entry.routes) or version_text(None),
             moment(entry.at_ms),
             entry.actor,
             entry.door,

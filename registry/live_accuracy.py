@@ -1,4 +1,4 @@
-"""How right predictions were, by what came true: per model, version, series and day ahead. Pure.
+"""How right predictions were, by what came true: per version, arm, series and day ahead. Pure.
 
 Numbers are judged by their errors, labels by what was said instead. Pairs are counted one by one,
 none is kept. Fewer than `LEAST` are too few to say much: whoever shows such a score says so.
@@ -24,12 +24,16 @@ _BINS: Final = 10
 
 @dataclass(frozen=True, order=True)
 class Group:
-    """What is judged together; `horizon` 0 is all days ahead, and whatever is no forecast."""
+    """What is judged together; `horizon` 0 is all days ahead, and whatever is no forecast.
+
+    `arm` is how a version came to answer: by itself (`serve`), in a split, or to nobody (`shadow`).
+    """
 
     model: str
     version: str
     series: str
     horizon: int = 0
+    arm: str = "serve"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,6 +55,7 @@ class Score:
         return {
             "model": group.model,
             "version": group.version,
+            "arm": group.arm,
             "series": group.series or None,
             "horizon": group.horizon or None,
             "n": self.n,
@@ -159,7 +164,7 @@ class Labels:
 
 
 def scores(pairs: Iterable[Pair]) -> Sequence[Score]:
-    """A score for each version and series, and one for each day ahead of a forecast, in order.
+    """A score for each version, arm and series, and for each day ahead of a forecast, in order.
 
     Numbers and labels of one version are judged apart.
     """
@@ -168,7 +173,7 @@ def scores(pairs: Iterable[Pair]) -> Sequence[Score]:
     for pair in pairs:
         is_label = isinstance(pair.truth, str)
         for horizon in {0, pair.horizon or 0}:
-            key = (Group(pair.model, pair.version, pair.series, horizon), is_label)
+            key = (Group(pair.model, pair.version, pair.series, horizon, pair.arm), is_label)
             if key not in tallies:
                 tallies[key] = Labels() if is_label else Numbers()
             tallies[key].add(pair)

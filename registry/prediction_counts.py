@@ -1,4 +1,4 @@
-"""How an entry's version has done, in counts: what the watch after a promotion reads of the log.
+"""How a version has done, in counts: what the watch over new versions reads of the log.
 
 `PredictionCounts` is the port; the prediction log implements it. Pure.
 """
@@ -15,8 +15,23 @@ SLOW_SHARE: Final = 0.05  # of the version before, that many requests were slowe
 
 
 @dataclass(frozen=True, kw_only=True)
+class Stint:
+    """What is counted: the records of a model's entries from seq `first` to `last`, of one arm.
+
+    `since` is in seconds since 1970: no such record is older, so nobody has to look there.
+    """
+
+    model: str
+    epoch: int
+    first: int
+    last: int
+    since: float
+    arm: str = "serve"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Counts:
-    """Requests that one entry's version executed, each attempt by itself, its arm `serve` only.
+    """Requests that were executed in one stint, each attempt by itself.
 
     `errors` are those with a status of 500 or more, `answered` those below 400: what a client did
     wrong (400 to 499) is neither. Of the answered ones `slow` took longer than was asked about,
@@ -52,7 +67,7 @@ class Counts:
 
 @dataclass(frozen=True)
 class Reference:
-    """How the version before has done; `slow_ms` is None where it answered nothing.
+    """How the version that is the measure has done; `slow_ms` is None where it answered nothing.
 
     Of n answered requests, floor(SLOW_SHARE × n) took longer than `slow_ms`, which is the latency
     of the next one; fewer where several took exactly as long. They are its counts' `slow`.
@@ -63,17 +78,10 @@ class Reference:
 
 
 class PredictionCounts(Protocol):
-    """Counts by model and ledger key (epoch, seq); Unreachable if the log cannot be read.
+    """Counts by stint; Unreachable if the log cannot be read."""
 
-    `since` is in seconds since 1970: no record of the entry is older, so nobody has to look there.
-    """
+    def reference(self, stint: Stint, *, newest: int) -> Reference:
+        """Of the `newest` requests of a stint that count (of all, if there are fewer)."""
 
-    def reference(
-        self, model: str, key: tuple[int, int], *, since: float, newest: int
-    ) -> Reference:
-        """Of the `newest` requests of an entry that count (of all, if there are fewer)."""
-
-    def counts(
-        self, model: str, key: tuple[int, int], *, since: float, slow_ms: float | None
-    ) -> Counts:
-        """Of all requests of an entry; without `slow_ms` none is slow."""
+    def counts(self, stint: Stint, *, slow_ms: float | None) -> Counts:
+        """Of all requests of a stint; without `slow_ms` none is slow."""

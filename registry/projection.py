@@ -2,16 +2,19 @@
 
 MLflow is a picture of the ledger, drawn by whoever holds the lease: two at once would leave two
 Production versions. Repeatable: a crash in the middle leaves the entry pending, and the next
-projection draws it again. Called by the registrar, and by commands when none is running.
+projection draws it again. An entry that repeats what serves moves no stage: MLflow showed that
+already, and what was changed there since is for the registrar to judge. Called by the registrar,
+and by commands when none is running.
 """
 
 from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
+from registry.beside import ARM_TAG, REPEATS, described, standing
 from registry.errors import LeaseLost, UnknownName, Unreachable
 from registry.fence import fenced
 from registry.lease import Lease
@@ -79,9 +82,29 @@ def settle(
 
 def _draw(ports: Ports, entry: Entry) -> Snapshot:
     """Make MLflow show `entry`; returns how MLflow looks by our own hand alone."""
-    if entry.route is None:
-        return _erase(ports, entry.model)
-    return _show(ports, entry, entry.route)
+    came = _came(ports, entry)
+    shown = next((one.snapshot for one in came if one.snapshot), None)
+    if shown is None:
+        shown = _show(ports, came[-1], entry.route) if entry.route else _erase(ports, entry.model)
+    _tell_arm(ports, entry)
+    return shown
+
+
+def _came(ports: Ports, entry: Entry) -> Sequence[Entry]:
+    """An entry and those it repeats, newest first; the last is whose tags the version gets."""
+    if entry.kind not in REPEATS:
+        return [entry]
+    return standing([one for one in ports.ledger.history(entry.model) if one.key <= entry.key])
+
+
+def _tell_arm(ports: Ports, entry: Entry) -> None:
+    """Tag the version that is beside what serves, and no other."""
+    arm = entry.arm
+    for version in ports.client.versions(entry.model):
+        said = described(arm) if arm and is_version(arm, version) else None
+        if version.tags.get(ARM_TAG) != said:
+            with suppress(UnknownName):  # deleted meanwhile
+                ports.client.tag(version, {ARM_TAG: said})
 
 
 def _show(ports: Ports, entry: Entry, route: Route) -> Snapshot:

@@ -75,7 +75,7 @@ def promote(
     Raises GatesRefused with the report's reason (Production untouched), Refused if its digest is
     one of `barred`, LostRace if the head moved meanwhile, Underway while the version is being
     converted. Promoting what already serves judges it again, and appends nothing unless it was
-    taken out of Production by hand since.
+    taken out of Production by hand since, or another version is beside it: that ends here.
     """
     claim(ports, version.name)
     head = ports.ledger.head(version.name)
@@ -92,7 +92,7 @@ def promote(
         ports.client.set_stage(version, stage, archive_others=False)
         tag_promoted(ports, version, stage=stage, actor=actor, at_ms=judged.report.at_ms)
         return Promoted(judged.report, None)
-    if head and route and same_version(route, judged.route) and _shown(ports, head, route):
+    if head and route and same_version(route, judged.route) and _stands(ports, head, route):
         return Promoted(judged.report, head)
     draft = Draft(
         model=version.name,
@@ -212,8 +212,10 @@ def same_version(one: Route, other: Route) -> bool:
     )
 
 
-def _shown(ports: Ports, head: Entry, route: Route) -> bool:
-    """Whether MLflow shows `head`, or will once its projection is done."""
+def _stands(ports: Ports, head: Entry, route: Route) -> bool:
+    """Whether `head` serves alone, and MLflow shows it or will once its projection is done."""
+    if head.arm:
+        return False
     if head.snapshot is None:
         return True
     return route.version in ports.client.snapshot(head.model).production

@@ -4,7 +4,8 @@ While it holds the lease it (a) projects pending entries, and then (b) adopts wh
 hand: a version somebody moved to Production, or pointed the alias `production` at, is judged and
 becomes an entry, or is put back with the reason on the version. It sees a change as a difference
 between MLflow and the last snapshot, never by a clock. Before both it (c) goes back from a head
-that every node refuses, and from one that a sentry found to be worse than the version before.
+that every node refuses, and from one that a sentry found to be worse than the version before; of a
+version beside what serves it says that it ended: at its deadline, or for the same two reasons.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ import time
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 
+from registry.arms import OVER, end
+from registry.beside import is_over
 from registry.errors import (
     BatonError,
     BundleInvalid,
@@ -76,12 +79,15 @@ class Registrar:
         self._moved: set[str] = set()
         self._full_at_ms = 0
         self._told: dict[str, tuple[object, ...]] = {}
-        self._left: set[int] = set()  # heads that were, as far as that is possible
+        self._left: set[tuple[int, int]] = set()  # versions of heads, as far as it was possible
         self._said, self._is_stuck = "", False
 
     def step(self) -> None:
-        """Heed nodes and sentry, project what is pending, then adopt what was changed by hand."""
+        """Heed deadlines, nodes, sentry; project what is pending; adopt what was done by hand."""
         heads = self._heads.look()
+        for head in heads:
+            if is_over(head, self._ports.now_ms()):
+                self._stop(head, OVER)
         self._heed(heads)
         self._watch(heads)
         for entry in self._heads.pending():
@@ -136,7 +142,9 @@ class Registrar:
             refusals = refusals_of(head, statuses, lives=lives)
             if not head.route or not refusals.reasons:
                 continue
-            if refusals.by_all and head.revision not in self._left:
+            if refusals.by_all and head.arm:
+                self._stop(head, str(refusals))
+            elif refusals.by_all and (head.revision, head.route.version) not in self._left:
                 self._leave(head, head.route, str(refusals))
             elif self._told.get(head.model) != (head.revision, *refusals.reasons):
                 self._told[head.model] = (head.revision, *refusals.reasons)
@@ -147,15 +155,31 @@ class Registrar:
         if self._sentry is None:
             return
         for found in self._sentry.look(heads, now_ms=self._ports.now_ms()):
-            head = found.watch.head
-            if head.route is None or head.revision in self._left:
+            head, reason = found.watch.head, found.reason
+            route = head.arm if found.watch.of_arm else head.route
+            if route is None or (head.revision, route.version) in self._left:
                 continue
-            if found.is_left:
-                self._leave(head, head.route, found.reason, door=Door.WATCH)
+            if not found.is_left:
+                self._mark(head.model, route, WATCH_TAG, reason)
+                self._left.add((head.revision, route.version))
+                _log.error("%s; it stays: its policy is alert", reason)
+            elif found.watch.of_arm:
+                self._stop(head, reason, door=Door.WATCH)
             else:
-                self._mark(head.model, head.route, WATCH_TAG, found.reason)
-                self._left.add(head.revision)
-                _log.error("%s; it stays: its policy is alert", found.reason)
+                self._leave(head, route, reason, door=Door.WATCH)
+
+    def _stop(self, head: Entry, reason: str, *, door: Door = Door.REGISTRAR) -> None:
+        """End what is beside the version that serves; that one goes on, whatever was wrong."""
+        if head.arm and reason != OVER:
+            with suppress(Unreachable):  # its end does not wait for MLflow
+                self._mark(head.model, head.arm, REJECTED_TAG, reason)
+        try:
+            entry = end(self._ports, head, actor=ACTOR, door=door, reason=reason)
+        except LostRace as error:
+            _log.info("%s: %s; not stopped: %s", head.model, reason, error)
+        else:
+            _log.warning("%s %s ended as seq %s: %s", head.model, head.kind, entry.key, reason)
+            self._announce()
 
     def _leave(
         self, head: Entry, route: Route, reason: str, *, door: Door = Door.REGISTRAR
@@ -170,7 +194,7 @@ class Registrar:
         except (LostRace, Unreachable) as error:
             _log.warning("%s v%s: %s; not rolled back: %s", model, route.version, reason, error)
         except (Refused, BundleInvalid, UsageError) as error:
-            self._left.add(head.revision)
+            self._left.add((head.revision, route.version))
             _log.error("%s v%s: %s; it stays: %s", model, route.version, reason, error)
         else:
             _log.error("%s v%s: %s; back to seq %s", model, route.version, reason, back.key)

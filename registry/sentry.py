@@ -16,18 +16,16 @@ from dataclasses import dataclass
 from typing import Final
 
 from registry.errors import BatonError
-from registry.ledger import Entry, EntryKind, Ledger, Position
+from registry.ledger import Entry, Ledger, Position
 from registry.policy import GatesFile
 from registry.prediction_counts import PredictionCounts, Reference
-from registry.watch import Finding, Watch, find, watch_of
+from registry.watch import WATCHED, Finding, Watch, find, watches_of
 
 _log = logging.getLogger(__name__)
 # What the version before is known by: more would hardly find anything sooner.
 REFERENCE_REQUESTS: Final = 20_000
 SILENT_SECONDS: Final = 10.0
 _REST: Final = 9
-# Clocks of nodes may be behind that of whoever promoted; by its key a record is the entry's.
-_SKEW_SECONDS: Final = 3_600.0
 
 Work = Callable[[], None]
 Done = Callable[[], bool]
@@ -42,7 +40,7 @@ def on_a_thread(work: Work) -> Done:
 
 @dataclass
 class _Post:
-    """A head that is watched, and what is known of it by now."""
+    """What is watched of a head, and what is known of it by now."""
 
     watch: Watch
     reference: Reference | None = None
@@ -69,7 +67,7 @@ class Sentry:
         self._counts, self._ledger, self._gates = counts, ledger, gates
         self._knock, self._begin, self._monotonic = knock, begin, monotonic
         self._known: dict[str, Position] = {}
-        self._posts: dict[str, _Post] = {}
+        self._posts: dict[str, list[_Post]] = {}
         self._is_done: Done = lambda: True
         self._begun_at = self._next_at = float("-inf")
         self._problem = self._told = ""
@@ -81,7 +79,7 @@ class Sentry:
         """
         for head in heads:
             self._post(head, now_ms)
-        posts = list(self._posts.values())
+        posts = [post for of_model in self._posts.values() for post in of_model]
         found = [post.finding for post in posts if post.finding and post.finding.reason]
         now = self._monotonic()
         if self._is_done():
@@ -95,21 +93,22 @@ class Sentry:
 
     def _post(self, head: Entry, now_ms: int) -> None:
         """Begin to watch a head that is new, and end with one whose time is over or that moved."""
-        post = self._posts.get(head.model)
-        if post and post.watch.head.position != head.position:
-            del self._posts[head.model]
-        elif post and now_ms >= post.watch.until_ms:
-            _conclude(self._posts.pop(head.model))
+        for post in self._posts.pop(head.model, []):
+            if now_ms >= post.watch.until_ms:
+                _conclude(post)
+            elif post.watch.head.position == head.position:
+                self._posts.setdefault(head.model, []).append(post)
         if self._known.get(head.model) == head.position:
             return
         self._known[head.model] = head.position
-        if head.kind is not EntryKind.PROMOTE:
+        if head.kind not in WATCHED:
             return
         history = [one for one in self._ledger.history(head.model) if one.key <= head.key]
-        watch = watch_of(history, self._gates.of(head.model), now_ms=now_ms)
-        if watch:
-            self._posts[head.model] = _Post(watch)
-            _log.info("%s: watched for %g minutes", watch.versions, watch.policy.watch_minutes)
+        watches = watches_of(history, self._gates.of(head.model), now_ms=now_ms)
+        self._posts[head.model] = [_Post(watch) for watch in watches]
+        for watch in watches:
+            minutes = (watch.until_ms - now_ms) / 60_000
+            _log.info("%s: watched for %.3g minutes", watch.versions, minutes)
 
     def _read(self, posts: Sequence[_Post]) -> None:
         """Look at the log: on a thread of its own, which ends whatever happens."""
@@ -128,15 +127,16 @@ class Sentry:
             self._knock()
 
     def _find(self, post: _Post) -> Finding:
-        model, head, before = post.watch.head.model, post.watch.head, post.watch.before
-        reference = post.reference or self._counts.reference(
-            model, _key(before), since=_since(before), newest=REFERENCE_REQUESTS
-        )
-        if reference.counts.requests:  # else it may be on its way
+        watch = post.watch
+        reference = post.reference or self._counts.reference(watch.old, newest=REFERENCE_REQUESTS)
+        if reference.counts.requests >= watch.least:  # else it may be on its way
             post.reference = reference
         slow_ms = reference.slow_ms
-        counts = self._counts.counts(model, _key(head), since=_since(head), slow_ms=slow_ms)
-        return find(post.watch, counts, reference)
+        counts = self._counts.counts(watch.new, slow_ms=slow_ms)
+        if watch.meanwhile is None:
+            return find(watch, counts, reference)
+        meanwhile = self._counts.counts(watch.meanwhile, slow_ms=slow_ms)
+        return find(watch, counts, reference, meanwhile)
 
     def _tell(self) -> None:
         """Log what keeps the prediction log from being read, once; and that it is over."""
@@ -155,11 +155,3 @@ def _conclude(post: _Post) -> None:
     elif not found.reason:
         new, old = found.counts.requests, found.reference.counts.requests
         _log.info("%s: no worse, by %d requests beside %d", watch.versions, new, old)
-
-
-def _key(entry: Entry) -> tuple[int, int]:
-    return entry.key.epoch, entry.key.seq
-
-
-def _since(entry: Entry) -> float:
-    return entry.at_ms / 1000 - _SKEW_SECONDS

@@ -1,4 +1,4 @@
-"""How an entry's version has done, counted by the prediction log's database."""
+"""How a version has done, counted by the prediction log's database."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import sqlalchemy as sa
 
 from registry import predictions_queries as queries
 from registry import predictions_tables as tables
-from registry.prediction_counts import SLOW_SHARE, UNSURE_BELOW, Counts, Reference
+from registry.prediction_counts import SLOW_SHARE, UNSURE_BELOW, Counts, Reference, Stint
 from registry.predictions_database import KEPT, address, is_kept
 from registry.settings import Settings
 
@@ -29,13 +29,11 @@ class SqlPredictionCounts:
         self._url = url
         self._engine: sa.Engine | None = None
 
-    def reference(
-        self, model: str, key: tuple[int, int], *, since: float, newest: int
-    ) -> Reference:
+    def reference(self, stint: Stint, *, newest: int) -> Reference:
         """See `PredictionCounts.reference`."""
         last = (
             sa.select(_c.status, _c.latency_ms, _c.confidence)
-            .where(_of(model, key, since), sa.or_(_c.status < 400, _c.status >= 500))
+            .where(_of(stint), sa.or_(_c.status < 400, _c.status >= 500))
             .order_by(_c.time.desc(), _c.prediction_id.desc())
             .limit(newest)
             .cte("last")
@@ -54,12 +52,10 @@ class SqlPredictionCounts:
         row = self._one(sa.select(slow.label("slow_ms"), *_counted(last.c, slow)))
         return Reference(_counts(row), row.slow_ms)
 
-    def counts(
-        self, model: str, key: tuple[int, int], *, since: float, slow_ms: float | None
-    ) -> Counts:
+    def counts(self, stint: Stint, *, slow_ms: float | None) -> Counts:
         """See `PredictionCounts.counts`."""
         slow = sa.literal(slow_ms, sa.Float)
-        asked = sa.select(*_counted(_c, slow)).where(_of(model, key, since))
+        asked = sa.select(*_counted(_c, slow)).where(_of(stint))
         return _counts(self._one(asked))
 
     def close(self) -> None:
@@ -81,11 +77,11 @@ def prediction_counts(settings: Settings) -> SqlPredictionCounts | None:
     return SqlPredictionCounts(lambda: address(settings)) if is_kept(settings) else None
 
 
-def _of(model: str, key: tuple[int, int], since: float) -> sa.ColumnElement[bool]:
-    """The records of one entry's version, as it served."""
-    epoch, seq = key
-    is_entry = sa.and_(_c.epoch == epoch, _c.seq == seq, _c.arm == "serve")
-    return sa.and_(_c.model == model, is_entry, queries.during(since, float("inf")))
+def _of(stint: Stint) -> sa.ColumnElement[bool]:
+    """The records of one stint."""
+    entries = sa.and_(_c.epoch == stint.epoch, _c.seq.between(stint.first, stint.last))
+    during = queries.during(stint.since, float("inf"))
+    return sa.and_(_c.model == stint.model, entries, _c.arm == stint.arm, during)
 
 
 def _counted(columns: Any, slow_ms: sa.ColumnElement[Any]) -> list[sa.ColumnElement[Any]]:

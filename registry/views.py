@@ -8,9 +8,10 @@ from typing import Any
 from rich.table import Table
 from rich.text import Text
 
+from registry.beside import described
 from registry.console import out
 from registry.errors import BatonError
-from registry.ledger import Entry
+from registry.ledger import Entry, Route
 from registry.promotion import Ports
 from registry.refusals import by_clock, refusals_of
 from registry.report import PromotionReport
@@ -62,6 +63,7 @@ def brief(entry: Entry | None) -> dict[str, Any] | None:
     return {
         "model": entry.model,
         "version": entry.route.version if entry.route else None,
+        "arm": arm(entry.arm),
         "seq": str(entry.key),
         "kind": entry.kind.value,
         "digest": entry.digest,
@@ -71,6 +73,21 @@ def brief(entry: Entry | None) -> dict[str, Any] | None:
         "at": moment(entry.at_ms),
         "synced": entry.snapshot is not None,
         "hash": entry.hash,
+    }
+
+
+def arm(route: Route | None) -> dict[str, Any] | None:
+    """What is beside the version that serves, for people (`text`) and scripts."""
+    if route is None:
+        return None
+    return {
+        "version": route.version,
+        "role": route.role.value,
+        "percent": round(100 * route.weight, 9),
+        "sticky": route.sticky or None,
+        "until": moment(route.until_ms),
+        "digest": route.digest,
+        "text": f"v{route.version}: {described(route)}",
     }
 
 

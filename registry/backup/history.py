@@ -2,6 +2,7 @@
 
 Restoring is one transaction: the rows are put in, then every model's head is said again in a new
 epoch. So a node that served something newer follows, however high the numbers it had seen were.
+What was beside it is not said again: it may have been stopped since, and for a reason.
 What is not kept: leases and what nodes said last, which are over; jobs.
 """
 
@@ -118,13 +119,15 @@ class LedgerRows:
                 again = Draft(
                     model=head.model,
                     kind=EntryKind.RESTORE,
-                    routes=head.routes,
+                    routes=(head.route,) if head.route else (),
                     actor=actor,
                     door=Door.COMMAND,
                     reason=why,
-                    report=head.report,
+                    report=None if head.arm else head.report,
                 )
                 entry = appended(connection, again, head, at_ms)
+                if head.arm:
+                    continue  # the registrar draws that it ended
                 # MLflow's database shows what it showed then: there is nothing to be drawn.
                 connection.execute(
                     sa.update(tables.entries)

@@ -12,10 +12,10 @@ from registry.backup.history import LedgerRows
 from registry.chain import first_break
 from registry.errors import SettingsError, Underway
 from registry.heads import Heads
-from registry.ledger import EntryKind, Key, Snapshot
+from registry.ledger import EntryKind, Key, Role, Snapshot
 from registry.sql_ledger import SqlLedger
 from serving.node.heads import LedgerHeads
-from tests.fakes import draft
+from tests.fakes import draft, route
 
 Open = Callable[[], SqlLedger]
 SHOWN = Snapshot({1: "Archived", 2: "Production"}, 2)
@@ -65,6 +65,22 @@ def test_every_head_is_said_again_in_the_new_epoch(
     assert ledger.statuses() == {}
     following = ledger.append(draft("iris", 3), expected=ledger.head("iris"), at_ms=10)
     assert following.key == Key(5, 2)
+
+
+def test_what_was_beside_a_head_is_not_said_again(ledger: SqlLedger, url: str) -> None:
+    head = ledger.append(draft("iris", 1), expected=None, at_ms=1)
+    ledger.mark_synced(head, SHOWN)
+    arm = route(2, role=Role.SPLIT, weight=0.1, until_ms=99)
+    routes = (*head.routes, arm)
+    split = draft("iris", kind=EntryKind.SPLIT, routes=routes, report="of v2")
+    head = ledger.append(split, expected=head, at_ms=2)
+    ledger.mark_synced(head, SHOWN)
+    load(url, save(url), epoch=2)
+    again, before, _ = ledger.history("iris")
+    assert (before.kind, before.arm) == (EntryKind.SPLIT, arm)
+    assert (again.kind, again.routes, again.report) == (EntryKind.RESTORE, head.routes[:1], None)
+    assert again.snapshot is None, "that it ended is to be drawn"
+    assert first_break(ledger.chains()) is None
 
 
 def test_it_moves_between_kinds_of_database(

@@ -11,8 +11,9 @@ import pytest
 import sqlalchemy as sa
 
 from registry import ledger_tables as tables
+from registry.chain import first_break
 from registry.errors import LostRace
-from registry.ledger import BEGINNING, Door, Entry, EntryKind, Key, Snapshot
+from registry.ledger import BEGINNING, Door, Entry, EntryKind, Key, Role, Snapshot
 from registry.sql_ledger import SqlLedger
 from tests.fakes import draft, route
 
@@ -61,6 +62,22 @@ def test_an_entry_without_routes_retires_its_model(ledger: SqlLedger) -> None:
     assert ledger.head("iris") == retired
     assert (retired.key, retired.route, retired.digest) == (Key(1, 2), None, "")
     assert ledger.heads(since=first.position) == [retired]
+
+
+def test_a_route_beside_the_one_that_serves_is_read_back_whole(
+    ledger: SqlLedger, open_ledger: Open
+) -> None:
+    first = ledger.append(draft(version=1), expected=None, at_ms=1)
+    arm = route(2, role=Role.SPLIT, weight=0.125, sticky="header:X-User-Id", until_ms=1 << 41)
+    wanted = draft(kind=EntryKind.SPLIT, routes=(*first.routes, arm))
+    split = ledger.append(wanted, expected=first, at_ms=2)
+    found = open_ledger().head("iris")
+    assert found == split
+    assert (found.kind, found.route, found.arm) == (EntryKind.SPLIT, first.route, arm)
+    assert found.digest == first.digest
+    assert first_break(ledger.chains()) is None
+    stop = draft(kind=EntryKind.STOP, routes=first.routes)
+    assert ledger.append(stop, expected=split, at_ms=3).arm is None
 
 
 def test_models_have_orders_of_their_own(ledger: SqlLedger) -> None:
@@ -199,7 +216,7 @@ def test_a_report_is_kept_under_an_id_of_its_own(ledger: SqlLedger, url: str) ->
 
 
 def test_a_route_survives_with_its_manifest(ledger: SqlLedger) -> None:
-    wanted = route(7, role="serve", weight=0.5)
+    wanted = route(7, role=Role.SERVE, weight=0.5)
     entry = ledger.append(draft(routes=(wanted,)), expected=None, at_ms=1)
     head = ledger.head("iris")
     assert head is not None

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 from collections.abc import Iterator, Sequence
 
 import pytest
 
-from registry.prediction_counts import Counts, Reference
+from registry.prediction_counts import Counts, Reference, Stint
 from registry.predictions import Position, Prediction
 from registry.sql_prediction_counts import SqlPredictionCounts
 from registry.sql_predictions import SqlPredictions
@@ -15,6 +16,7 @@ from tests.fakes.counts import Answer, FakeCounts
 from tests.fakes.predicted import NOON, made
 
 KEY = (1, 7)
+STINT = Stint(model="iris", epoch=1, first=7, last=7, since=NOON)
 
 
 @pytest.fixture
@@ -35,7 +37,15 @@ def ship(url: str, records: Sequence[Prediction]) -> None:
 def drawn(seed: int, many: int) -> list[Prediction]:
     """Requests of the entry, of another one, of another model and of a shadow, over two days."""
     chance = random.Random(seed)  # noqa: S311
-    others = ({"seq": 6}, {"epoch": 2}, {"model": "wine"}, {"arm": "shadow"}, {"seq": None})
+    others = (
+        {"seq": 6},
+        {"seq": 8},
+        {"seq": 8, "arm": "split"},
+        {"epoch": 2},
+        {"model": "wine"},
+        {"arm": "shadow"},
+        {"seq": None},
+    )
     return [
         made(
             number,
@@ -49,37 +59,49 @@ def drawn(seed: int, many: int) -> list[Prediction]:
     ]
 
 
-def said(records: Sequence[Prediction]) -> FakeCounts:
-    """The fake over the records that are the entry's own."""
+def said(records: Sequence[Prediction], stint: Stint = STINT) -> FakeCounts:
+    """The fake over the records that are the stint's own."""
     fake = FakeCounts()
     for one in records:
-        if (one.model, one.arm, one.epoch, one.seq) == ("iris", "serve", *KEY):
-            fake.add("iris", KEY, [Answer(one.status, one.latency_ms, one.confidence)])
+        is_its = one.seq is not None and stint.first <= one.seq <= stint.last
+        if is_its and (one.model, one.arm, one.epoch) == ("iris", stint.arm, 1):
+            answer = Answer(one.status, one.latency_ms, one.confidence)
+            fake.add("iris", (1, stint.first), [answer], arm=stint.arm)
     return fake
 
 
 @pytest.mark.parametrize("many", [1, 19, 20, 21, 400])
+@pytest.mark.parametrize(
+    "stint",
+    [
+        STINT,
+        dataclasses.replace(STINT, first=6, last=8),
+        dataclasses.replace(STINT, first=8, last=8, arm="split"),
+    ],
+    ids=["an entry", "several, one after the other", "the arm of a split"],
+)
 def test_the_database_counts_as_one_would_by_hand(
-    counts: SqlPredictionCounts, url: str, many: int
+    counts: SqlPredictionCounts, url: str, many: int, stint: Stint
 ) -> None:
     records = drawn(many, many)
     ship(url, records)
-    by_hand = said(records)
+    by_hand = said(records, stint)
     for newest in (5, 40, 10_000):
-        expected = by_hand.reference("iris", KEY, since=0, newest=newest)
-        assert counts.reference("iris", KEY, since=NOON, newest=newest) == expected
+        expected = by_hand.reference(stint, newest=newest)
+        assert counts.reference(stint, newest=newest) == expected
     for slow_ms in (None, 0.0, 20.0, 39.0):
-        expected_counts = by_hand.counts("iris", KEY, since=0, slow_ms=slow_ms)
-        assert counts.counts("iris", KEY, since=NOON, slow_ms=slow_ms) == expected_counts
+        expected_counts = by_hand.counts(stint, slow_ms=slow_ms)
+        assert counts.counts(stint, slow_ms=slow_ms) == expected_counts
 
 
 def test_an_entry_that_answered_nothing_counts_nothing(counts: SqlPredictionCounts) -> None:
-    assert counts.reference("iris", KEY, since=0, newest=10) == Reference(Counts(), None)
-    assert counts.counts("iris", KEY, since=0, slow_ms=None) == Counts()
+    assert counts.reference(STINT, newest=10) == Reference(Counts(), None)
+    assert counts.counts(STINT, slow_ms=None) == Counts()
 
 
 def test_what_is_older_than_the_entry_is_not_looked_at(
     counts: SqlPredictionCounts, url: str
 ) -> None:
     ship(url, [made(1, time=NOON - 200_000), made(2)])
-    assert counts.counts("iris", KEY, since=NOON - 3600, slow_ms=None).answered == 1
+    recent = dataclasses.replace(STINT, since=NOON - 3600)
+    assert counts.counts(recent, slow_ms=None).answered == 1

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from registry.errors import Unreachable
-from registry.prediction_counts import SLOW_SHARE, UNSURE_BELOW, Counts, Reference
+from registry.prediction_counts import SLOW_SHARE, UNSURE_BELOW, Counts, Reference, Stint
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class FakeCounts:
     `away` is raised while it is set; a look waits for `go_on`, as at a database that hangs.
     """
 
-    answers: dict[tuple[str, tuple[int, int]], list[Answer]] = field(default_factory=dict)
+    answers: dict[tuple[str, tuple[int, int], str], list[Answer]] = field(default_factory=dict)
     away: Exception | None = None
     looks: int = 0
     go_on: threading.Event = field(default_factory=threading.Event)
@@ -34,36 +34,40 @@ class FakeCounts:
     def __post_init__(self) -> None:
         self.go_on.set()
 
-    def add(self, model: str, key: tuple[int, int], answers: Sequence[Answer]) -> None:
-        """Requests that this entry's version answered."""
-        self.answers.setdefault((model, key), []).extend(answers)
+    def add(
+        self, model: str, key: tuple[int, int], answers: Sequence[Answer], *, arm: str = "serve"
+    ) -> None:
+        """Requests that this entry's version, or the one beside it, answered."""
+        self.answers.setdefault((model, key, arm), []).extend(answers)
 
-    def errors(self, model: str, key: tuple[int, int], *, bad: int, of: int) -> None:
+    def errors(
+        self, model: str, key: tuple[int, int], *, bad: int, of: int, arm: str = "serve"
+    ) -> None:
         """So many requests, the bad ones a 500."""
-        self.add(model, key, [Answer(500)] * bad + [Answer()] * (of - bad))
+        self.add(model, key, [Answer(500)] * bad + [Answer()] * (of - bad), arm=arm)
 
-    def reference(
-        self, model: str, key: tuple[int, int], *, since: float, newest: int
-    ) -> Reference:
+    def reference(self, stint: Stint, *, newest: int) -> Reference:
         """See `PredictionCounts.reference`."""
-        counting = [one for one in self._of(model, key) if not 400 <= one.status < 500]
+        counting = [one for one in self._of(stint) if not 400 <= one.status < 500]
         asked = counting[-newest:]
         latencies = sorted((one.latency_ms for one in asked if one.status < 400), reverse=True)
         slow_ms = latencies[int(SLOW_SHARE * len(latencies))] if latencies else None
         return Reference(counted(asked, slow_ms), slow_ms)
 
-    def counts(
-        self, model: str, key: tuple[int, int], *, since: float, slow_ms: float | None
-    ) -> Counts:
+    def counts(self, stint: Stint, *, slow_ms: float | None) -> Counts:
         """See `PredictionCounts.counts`."""
-        return counted(self._of(model, key), slow_ms)
+        return counted(self._of(stint), slow_ms)
 
-    def _of(self, model: str, key: tuple[int, int]) -> Sequence[Answer]:
+    def _of(self, stint: Stint) -> Sequence[Answer]:
         self.looks += 1
         self.go_on.wait(30)
         if self.away:
             raise self.away
-        return self.answers.get((model, key), [])
+        return [
+            one
+            for seq in range(stint.first, stint.last + 1)
+            for one in self.answers.get((stint.model, (stint.epoch, seq), stint.arm), [])
+        ]
 
 
 def counted(asked: Sequence[Answer], slow_ms: float | None) -> Counts:

@@ -7,8 +7,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+from registry.arms import Plan, begin
 from registry.lease import Lease
-from registry.ledger import Entry
+from registry.ledger import Entry, Role
 from registry.model_version import ModelVersion, Stage
 from registry.packager import Packager
 from registry.policy import GatesFile, Policy
@@ -89,6 +90,13 @@ class World:
         version = self.train(model)
         self.serve(version)
         return version
+
+    def put_beside(self, version: ModelVersion, role: Role = Role.SPLIT, **plan: Any) -> Entry:
+        """A version beside what serves, drawn; a tenth of requests for a day, unless `plan`."""
+        wanted = Plan(role=role, **{"percent": 10, **plan})
+        entry = begin(self.ports, version, wanted, actor="bob").entry
+        project(self.ports, version.name)
+        return entry
 
     def registrar(self) -> Registrar:
         """A registrar that looked at everything once."""

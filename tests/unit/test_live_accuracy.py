@@ -120,6 +120,25 @@ def test_each_version_series_and_day_ahead_has_its_score() -> None:
     assert [s.measures.get("mae") for s in found] == [2.5, None, 1.0, 4.0, 0.0, 0.0, 1.0, 1.0]
 
 
+def test_what_a_version_answered_in_a_split_is_judged_apart() -> None:
+    found = scores(
+        [
+            pair(1.0, 2.0, version="1"),
+            pair(1.0, 1.0, version="2", arm="split"),
+            pair(1.0, 4.0, version="2"),
+            pair(1.0, 9.0, version="2", arm="shadow"),
+        ]
+    )
+    rows = [(s.group.version, s.group.arm, s.measures["mae"]) for s in found]
+    assert rows == [
+        ("1", "serve", 1.0),
+        ("2", "serve", 3.0),
+        ("2", "shadow", 8.0),
+        ("2", "split", 0.0),
+    ]
+    assert [s.to_json()["arm"] for s in found] == ["serve", "serve", "shadow", "split"]
+
+
 def test_too_few_say_so() -> None:
     few, enough = [pair(1.0, 1.0)] * (LEAST - 1), [pair(1.0, 1.0)] * LEAST
     assert (only(few).is_enough, only(enough).is_enough) == (False, True)

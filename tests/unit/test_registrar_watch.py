@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from registry.arms import stop
 from registry.fence import fenced
-from registry.ledger import Door, EntryKind
+from registry.ledger import Door, EntryKind, Role
 from registry.policy import Policy, Rollback, Symptom
 from registry.promotion import REJECTED_TAG, Ports
 from registry.registrar import ACTOR, WATCH_TAG, Registrar
@@ -19,6 +20,7 @@ from registry.withdrawal import retire, rollback
 from tests.fakes import World
 from tests.fakes.counts import AWAY, Answer, FakeCounts
 from tests.fakes.survival import survives
+from training.following.actor import left_by_the_watch
 
 FIRST, SECOND = (1, 1), (1, 2)
 
@@ -293,3 +295,114 @@ def test_killed_anywhere_while_it_goes_back_the_next_one_finishes(
     points = survives(tmp_path, setting, action, may_end={1}, new=1)
     assert "after append" in points
     assert len(points) > 10
+
+
+def test_a_version_beside_it_neither_ends_the_watch_nor_is_the_measure(
+    two: World, worse: FakeCounts
+) -> None:
+    """Worse is told of v2 as the promotion's entry and the split's together answered."""
+    counts = FakeCounts()
+    counts.answers = {key: value for key, value in worse.answers.items() if key[1] == FIRST}
+    registrar = stepped(watching(two, counts))
+    two.put_beside(two.train())
+    stepped(registrar)
+    counts.errors("iris", SECOND, bad=15, of=150)
+    counts.errors("iris", (1, 3), bad=15, of=150)
+    counts.errors("iris", (1, 3), bad=0, of=1_000, arm="split")
+    stepped(registrar)
+    head = two.ledger.head("iris")
+    assert head is not None
+    assert (head.kind, head.door, head.arm) == (EntryKind.ROLLBACK, Door.WATCH, None)
+    assert two.serving() == 1
+    assert "v2 after v1: 30 of 300 (10.0%) requests failed, before 50 of 5,000" in head.reason
+
+
+def test_a_version_that_stood_beside_before_its_promotion_has_its_measure(two: World) -> None:
+    """What v2 answered counts from its promotion on: the entry before is the end of a split."""
+    third = two.train()
+    two.put_beside(third)
+    stop(two.ports, "iris", actor="bob")
+    counts = FakeCounts()
+    counts.errors("iris", SECOND, bad=50, of=5_000)
+    registrar = watching(two, counts)
+    key = two.serve(third).key
+    counts.errors("iris", (key.epoch, key.seq), bad=30, of=300)
+    stepped(registrar)
+    assert two.serving() == 2
+
+
+@pytest.fixture
+def split(two: World) -> World:
+    """v2 serves, and is watched no longer; v3 is beside it."""
+    two.clock.sleep(16 * 60)
+    two.put_beside(two.train())
+    return two
+
+
+@pytest.fixture
+def worse_arm() -> FakeCounts:
+    """Of v3 one request in ten fails, of v2 one in a hundred, before and beside it."""
+    counts = FakeCounts()
+    counts.errors("iris", SECOND, bad=40, of=4_000)
+    counts.errors("iris", (1, 3), bad=10, of=1_000)
+    counts.errors("iris", (1, 3), bad=30, of=300, arm="split")
+    return counts
+
+
+def test_an_arm_that_fails_more_often_is_stopped(split: World, worse_arm: FakeCounts) -> None:
+    registrar = stepped(watching(split, worse_arm))
+    head = split.ledger.head("iris")
+    assert head is not None
+    said = "iris v3 beside v2: 30 of 300 (10.0%) requests failed, beside 50 of 5,000 (1.0%)"
+    assert (head.kind, head.door, head.reason) == (EntryKind.STOP, Door.WATCH, said)
+    assert (split.serving(), split.shown()) == (2, ([2], 2))
+    third = split.client.version("iris", 3)
+    assert split.tags(third)[REJECTED_TAG] == said
+    assert left_by_the_watch(split.ledger.history("iris")) == {
+        arm.digest for arm in (split.ledger.history("iris")[1].arm,) if arm
+    }
+    looks = worse_arm.looks
+    stepped(registrar)
+    assert (worse_arm.looks, len(split.ledger.history("iris"))) == (looks, 4)
+
+
+def test_an_arm_is_not_stopped_for_what_everybody_meets(
+    split: World, worse_arm: FakeCounts
+) -> None:
+    worse_arm.errors("iris", (1, 3), bad=400, of=4_000)
+    worse_arm.answers["iris", SECOND, "serve"] *= 5  # the outage is a small part of what is known
+    stepped(watching(split, worse_arm))
+    assert split.serving() == 2
+    assert len(split.ledger.history("iris")) == 3
+
+
+def test_with_the_policy_alert_an_arm_stays_and_is_told_once(
+    split: World, worse_arm: FakeCounts, caplog: pytest.LogCaptureFixture
+) -> None:
+    split.policies["iris"] = Policy(rollback=Rollback.ALERT)
+    stepped(watching(split, worse_arm), times=5)
+    assert len(split.ledger.history("iris")) == 3
+    assert caplog.text.count("it stays: its policy is alert") == 1
+    assert "30 of 300" in split.tags(split.client.version("iris", 3))[WATCH_TAG]
+
+
+def test_a_shadow_is_not_watched(two: World, worse_arm: FakeCounts) -> None:
+    two.clock.sleep(16 * 60)
+    two.put_beside(two.train(), Role.SHADOW)
+    worse_arm.errors("iris", (1, 3), bad=300, of=300, arm="shadow")
+    stepped(watching(two, worse_arm))
+    assert (worse_arm.looks, len(two.ledger.history("iris"))) == (0, 3)
+
+
+def test_both_are_watched_and_the_version_that_serves_goes_first(
+    two: World, worse: FakeCounts
+) -> None:
+    two.put_beside(two.train())
+    worse.errors("iris", (1, 3), bad=30, of=300, arm="split")
+    worse.errors("iris", (1, 3), bad=100, of=1_000)
+    stepped(watching(two, worse), times=5)
+    assert two.serving() == 1
+    assert [e.kind for e in two.ledger.history("iris")][:2] == [
+        EntryKind.ROLLBACK,
+        EntryKind.SPLIT,
+    ]

@@ -26,8 +26,10 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
+from registry.arms import Plan, begin, stop
+from registry.beside import is_over
 from registry.errors import BatonError, NotReady, UnknownModel, Unreachable
-from registry.ledger import EntryKind, Ledger
+from registry.ledger import EntryKind, Ledger, Role
 from registry.model_version import ModelVersion, Stage
 from registry.projection import project
 from registry.promotion import promote
@@ -109,6 +111,18 @@ class Story(RuleBasedStateMachine):
         if often == 0:
             with contextlib.suppress(BatonError):
                 retire(self.world.ports, MODEL, actor="ada")
+
+    @rule(pick=PICK, role=st.sampled_from([Role.SHADOW, Role.SPLIT]), is_short=st.booleans())
+    def put_beside(self, pick: int, *, role: Role, is_short: bool) -> None:
+        if version := self._some(pick):
+            plan = Plan(role=role, percent=50, hours=0.02 if is_short else 24)
+            with contextlib.suppress(BatonError):
+                begin(self.world.ports, version, plan, actor="ada")
+
+    @rule()
+    def stop(self) -> None:
+        with contextlib.suppress(BatonError):
+            stop(self.world.ports, MODEL, actor="ada")
 
     @rule(pick=PICK, archive=st.booleans())
     def click(self, pick: int, *, archive: bool) -> None:
@@ -196,6 +210,7 @@ class Story(RuleBasedStateMachine):
         head = self.world.ledger.head(MODEL)
         if head is None:
             return
+        assert not is_over(head, self.world.clock.now_ms())
         held = self.node.held(MODEL)
         assert held.key is not None
         if not held.refused:
@@ -312,3 +327,19 @@ def test_the_story_sees_a_planted_fault(
     quick = settings(HOW, max_examples=150, phases=[Phase.generate])
     with pytest.raises((AssertionError, KeyError)):
         run_state_machine_as_test(Story, settings=quick)
+
+
+@pytest.mark.parametrize("role", [Role.SHADOW, Role.SPLIT])
+def test_the_story_sees_a_deadline_that_nobody_keeps(
+    role: Role, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By hand: few stories end with something beside."""
+    monkeypatch.setattr("registry.registrar.is_over", lambda entry, now_ms: False)
+    story = Story()
+    try:
+        story.something_serves()
+        story.put_beside(pick=0, role=role, is_short=True)
+        with pytest.raises(AssertionError):
+            story.everything_comes_to_rest()
+    finally:
+        story._close()

@@ -80,11 +80,12 @@ def _show(found: Sequence[Score], names: Sequence[str]) -> None:
     """One line a score."""
     from registry.live_accuracy import LEAST  # noqa: PLC0415 - as above
 
-    table = Table("version", "series", "day ahead", "n", *names, "", box=SIMPLE_HEAD)
+    table = Table("version", "arm", "series", "day ahead", "n", *names, "", box=SIMPLE_HEAD)
     for score in found:
         group = score.group
         table.add_row(
             group.version,
+            group.arm,
             group.series,
             str(group.horizon or "all"),
             str(score.n),

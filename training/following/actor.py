@@ -122,12 +122,11 @@ class Following:
 
 
 def left_by_the_watch(history: Sequence[Entry]) -> frozenset[str]:
-    """Digests that the watch has rolled back: no machine promotes these bytes again."""
-    return frozenset(
-        before.digest
-        for entry, before in itertools.pairwise(history)
-        if entry.kind is EntryKind.ROLLBACK and entry.door is Door.WATCH
-    )
+    """Digests that the watch has ended: no machine promotes these bytes again."""
+    watched = [pair for pair in itertools.pairwise(history) if pair[0].door is Door.WATCH]
+    left = {before.digest for entry, before in watched if entry.kind is EntryKind.ROLLBACK}
+    arms = [before.arm for entry, before in watched if entry.kind is EntryKind.STOP]
+    return frozenset(left | {arm.digest for arm in arms if arm})
 
 
 def _asks(policy: Policy) -> bool:
