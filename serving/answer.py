@@ -16,7 +16,7 @@ from registry.errors import MalformedRequest, RequestTooLarge, UnknownModel
 from registry.ledger import Role
 from serving import metrics, problems
 from serving.access import Access
-from serving.assignments import Assignment
+from serving.assignments import Arm, Assignment
 from serving.identity import new_prediction_id, new_request_id
 from serving.keys import Scope
 from serving.logbook import Asked, Logbook
@@ -188,9 +188,8 @@ class Answerer:
         headers["X-Request-Id"] = asked.request_id
         headers.update(more)
         arm = assignment.arm
-        if arm is not None and arm.role is Role.SHADOW:
-            if arm.takes(asked.attempt_of or asked.request_id):
-                self._shadows.take(Copy(arm, question, servable, result, asked))
+        if arm is not None and _is_copied(arm, asked):
+            self._shadows.take(Copy(arm, question, servable, result, asked))
         return Answer(200, headers, encoded)
 
     def _refused(
@@ -258,6 +257,10 @@ def _asked(header: Header, endpoint: str, method: str) -> Asked:
         attempt_of = ""
     identity = trusted_id(header("X-Request-Id"))
     return Asked(new_prediction_id(), identity, attempt_of or "", endpoint, method)
+
+
+def _is_copied(arm: Arm, asked: Asked) -> bool:
+    return arm.role is Role.SHADOW and arm.takes(asked.attempt_of or asked.request_id)
 
 
 def trusted_id(given: str | None) -> str:

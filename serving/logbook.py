@@ -136,7 +136,7 @@ class Logbook:
         except NotLogged:
             metrics.LOG_DROPPED.inc()
 
-    def _executed(  # noqa: PLR0913, PLR0917 - by position, since each request pays for it
+    def _executed(
         self,
         asked: Asked,
         assignment: Assignment,

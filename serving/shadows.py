@@ -144,9 +144,11 @@ def _answers(outputs: Outputs) -> list[Answer]:
 
 def _is_same(ours: Answer, theirs: Answer) -> bool:
     one, other = ours.predicted, theirs.predicted
+    if ours.date != theirs.date:
+        return False
     if isinstance(one, float) and isinstance(other, float):
         return math.isclose(one, other, rel_tol=TOLERANCE, abs_tol=_NEARLY_NOTHING)
-    return ours.date == theirs.date and one == other
+    return one == other
 
 
 def _is_near(one: Any, other: Any) -> bool:

@@ -249,7 +249,9 @@ class Watcher:
         keep = {assignment.digest for one in held for assignment in one}
         keep |= {digest for digest, _ in self._loading.values()} | self._ready
         keep |= {digest for aspired, _ in self._flipping.values() for digest in aspired.digests}
-        most = self.keep_versions * max(1, len(held)) if spare else 0
+        # A version for a while beside another one takes no room from a way back.
+        arms = sum(1 for one in held if one.current and one.current.arm)
+        most = self.keep_versions * max(1, len(held)) + arms if spare else 0
         self.intake.store.prune(keep, most=most)
         self._forget_parts()
 
