@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -16,7 +17,7 @@ A1 = assignment("A", 1)
 USERS = [f"user-{number}" for number in range(20_000)]
 
 
-def arm(share: float, *, digest: str = "B", **more: object) -> Arm:
+def arm(share: float, *, digest: str = "B", **more: Any) -> Arm:
     made = with_arm(A1, digest, share, **more).arm
     assert made
     return made
