@@ -38,11 +38,12 @@ class Story:
         self.workers = [self.node.worker]
         self.newest = 0
         self.arms = 0
-        self._promote()
+        self.node.head(self.node.version(1), beside(self.node.version(2), 0.5))
         self._look()
 
     def tell(self) -> None:
-        """Some steps, then rest."""
+        """Some steps, then rest. It begins in a split."""
+        self.check()
         often: dict[Callable[[], None], int] = {
             self._promote: 3,
             self._split: 5,
