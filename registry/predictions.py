@@ -76,7 +76,10 @@ class PredictionSink(Protocol):
 
 
 class PredictionLog(Protocol):
-    """What was predicted, to read. Of attempts that share `attempt_of` the highest seq counts."""
+    """What was predicted, to read. Of attempts that share `attempt_of` the highest seq counts.
+
+    A copy that a shadow was asked (`arm`) answered nobody, and does not count.
+    """
 
     def predictions(
         self, model: str, since: float, until: float, *, version: str | None = None

@@ -60,6 +60,7 @@ def during(since: float, until: float) -> sa.ColumnElement[bool]:
 def counted(*, by_days: bool) -> sa.ColumnElement[bool]:
     """Records that count: of attempts of one prediction the highest (epoch, seq), then the latest.
 
+    What a shadow was asked answered nobody, and never counts.
     `by_days`: attempts are looked for in a record's day and those beside it only.
     """
     other = _predictions.alias("other")
@@ -71,7 +72,8 @@ def counted(*, by_days: bool) -> sa.ColumnElement[bool]:
         *near,
     )
     has_better = better.correlate(_predictions).exists()
-    return sa.or_(_c.attempt_of == tables.no_attempt, sa.not_(has_better))
+    is_best = sa.or_(_c.attempt_of == tables.no_attempt, sa.not_(has_better))
+    return sa.and_(_c.arm != "shadow", is_best)
 
 
 def after(time: float, prediction_id: str) -> sa.ColumnElement[bool]:

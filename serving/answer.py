@@ -13,14 +13,16 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from registry.errors import MalformedRequest, RequestTooLarge, UnknownModel
+from registry.ledger import Role
 from serving import metrics, problems
 from serving.access import Access
-from serving.assignments import Assignment
+from serving.assignments import Arm, Assignment
 from serving.identity import new_prediction_id, new_request_id
 from serving.keys import Scope
 from serving.logbook import Asked, Logbook
 from serving.manager import Manager
 from serving.protocols import Answered, Header, Protocol, Question
+from serving.shadows import Copy, Shadows
 from serving.table import Serving
 
 _log = logging.getLogger(__name__)
@@ -51,6 +53,7 @@ class Answerer:
     ) -> None:
         """`default_model` may be empty; without a logbook nothing is written down."""
         self._manager, self._access, self._logbook = manager, access, logbook
+        self._shadows = Shadows(manager, logbook)
         self._default_model = default_model
         self._max_body_bytes = max_body_bytes
         self._worker = str(manager.slot)
@@ -113,11 +116,15 @@ class Answerer:
     ) -> Answer:
         """Answer, or turn whatever went wrong into a refusal; count both, write both down."""
         serving: Serving | None = None
+        arm = ""
         try:
             if key := self._access.admit(header, Scope.PREDICT):
                 asked.key_id = key.id
             question = read()
             serving = self._manager.acquire(self._named(model, question.model))
+            if serving.assignment.arm is not None:
+                serving = self._chosen(serving, version, header, asked)
+                arm = serving.assignment.arm_name
             tally = metrics.tally(serving.assignment.model)
             answer = self._answered(serving, version, question, asked, tally)
         except Exception as error:  # noqa: BLE001 - every failure becomes a refusal
@@ -125,7 +132,27 @@ class Answerer:
             tally.refused(error)
             answer = self._refused(protocol, error, asked, serving)
         tally.answered(answer.status, time.perf_counter() - asked.begun)
+        if arm:
+            tally.answered_by(arm, answer.status)
         return answer
+
+    def _chosen(
+        self, serving: Serving, version: str | None, header: Header, asked: Asked
+    ) -> Serving:
+        """Of a split, the arm that answers: the version that is meant, else by the sticky header.
+
+        Without one each request is told apart by its id, all attempts of it alike. An arm that is
+        not to be had in this worker is answered for by what serves.
+        """
+        arm = serving.assignment.arm
+        if arm is None or arm.role is not Role.SPLIT:
+            return serving
+        if version is not None:
+            takes = serving.assignment.named(version) is arm
+        else:
+            sticky = header(arm.header) if arm.header else ""
+            takes = arm.takes(sticky or asked.attempt_of or asked.request_id)
+        return (self._manager.beside(arm) if takes else None) or serving
 
     def _answered(
         self,
@@ -160,6 +187,9 @@ class Answerer:
         headers = self._headers(assignment)
         headers["X-Request-Id"] = asked.request_id
         headers.update(more)
+        arm = assignment.arm
+        if arm is not None and _is_copied(arm, asked):
+            self._shadows.take(Copy(arm, question, servable, result, asked))
         return Answer(200, headers, encoded)
 
     def _refused(
@@ -192,6 +222,8 @@ class Answerer:
         }
         if assignment.in_ledger:
             headers["X-Model-Seq"] = str(assignment.key.seq)
+        if assignment.arm_name:
+            headers["X-Model-Arm"] = assignment.arm_name
         return headers
 
     def _named(self, model: str | None, said: str | None) -> str:
@@ -225,6 +257,10 @@ def _asked(header: Header, endpoint: str, method: str) -> Asked:
         attempt_of = ""
     identity = trusted_id(header("X-Request-Id"))
     return Asked(new_prediction_id(), identity, attempt_of or "", endpoint, method)
+
+
+def _is_copied(arm: Arm, asked: Asked) -> bool:
+    return arm.role is Role.SHADOW and arm.takes(asked.attempt_of or asked.request_id)
 
 
 def trusted_id(given: str | None) -> str:

@@ -121,7 +121,8 @@ class StoreLoader:
     def _is_new(self, assignment: Assignment) -> bool:
         """Whether the node has yet to flip to it."""
         held = Assignments(self.settings.assignments_path).models().get(assignment.model)
-        return held is None or held.current is None or held.current.digest != assignment.digest
+        current = held.current if held else None
+        return not current or assignment.digest not in {one.digest for one in current.versions}
 
 
 def create_app(

@@ -8,24 +8,34 @@ model costs the same however many there are.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import os
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
-from registry.ledger import Key
+from registry.ledger import Key, Role
 
 _log = logging.getLogger(__name__)
+_STICKY: Final = re.compile(r"header:([!#$%&'*+.^_`|~0-9A-Za-z-]+)")
+_PLACE_BYTES: Final = 6
+_PLACES: Final = float(2 ** (8 * _PLACE_BYTES))
+_NAMED: Final = ("current", "previous", "preparing")
+# Left out of a file where they say nothing: so older software can read it.
+_OF_ARMS: Final = {"role": Role.SERVE, "arm": None}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Assignment:
     """One version of one model at its place in the order; `since_ms` is when it was appended.
 
-    `ticker` is what it forecasts, another name to ask for it by; empty if it is none.
+    `ticker` is what it forecasts, another name to ask for it by; empty if it is none. `arm` is the
+    version beside it, in a split or a shadow.
     A version that no ledger names (pinned, followed by stage, a bundle on disk) has an order of
     this node's own, in epoch 0.
     """
@@ -36,16 +46,65 @@ class Assignment:
     key: Key
     since_ms: int
     ticker: str = ""
+    role: Role = Role.SERVE
+    arm: Arm | None = None
 
     @property
     def in_ledger(self) -> bool:
         """Whether its key means anything to other nodes and to clients."""
         return self.key.epoch > 0
 
+    @property
+    def versions(self) -> tuple[Assignment, ...]:
+        """It, and the one beside it."""
+        return (self, self.arm) if self.arm else (self,)
+
+    @cached_property
+    def arm_name(self) -> str:
+        """Which of the arms of a split it is: `serve` or `split`; empty while none is on."""
+        is_split = self.role is Role.SPLIT or (self.arm and self.arm.role is Role.SPLIT)
+        return self.role.value if is_split else ""
+
+    def named(self, version: str | None) -> Assignment:
+        """The arm of a split if it is this version; else itself."""
+        arm = self.arm
+        return arm if arm and arm.role is Role.SPLIT and version == str(arm.version) else self
+
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> Self:
-        """The reverse of `dataclasses.asdict`."""
-        return cls(**{**data, "key": Key(**data["key"])})
+        """The reverse of `dataclasses.asdict`; nothing said of arms: there is none."""
+        arm = data.get("arm")
+        made_of = {"key": Key(**data["key"]), "role": Role(data.get("role", Role.SERVE))}
+        return cls(**{**data, **made_of, "arm": Arm.from_json(arm) if arm else None})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arm(Assignment):
+    """A version beside the one that serves: answers a share of requests, or is asked copies.
+
+    `share` is 0 to 1; `sticky` names what requests are told apart by (`header:X-User-Id`; empty:
+    each by itself); `until_ms` is when an entry is to end it.
+    """
+
+    share: float
+    sticky: str = ""
+    until_ms: int = 0
+
+    @cached_property
+    def header(self) -> str:
+        """The header that tells requests apart; empty if none does."""
+        found = _STICKY.fullmatch(self.sticky)
+        return found[1] if found else ""
+
+    def takes(self, identity: str) -> bool:
+        """Whether what is told apart by `identity` is among its share.
+
+        By a hash of model, digest and identity alone: the same in every worker and node, and after
+        any entry that leaves the arm. A larger share takes those that a smaller one took.
+        """
+        text = f"{self.model}\0{self.digest}\0{identity}".encode()
+        place = hashlib.blake2b(text, digest_size=_PLACE_BYTES).digest()
+        return int.from_bytes(place, "big") / _PLACES < self.share
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,8 +124,9 @@ class Held:
     retired: Key | None = None
 
     def __iter__(self) -> Iterator[Assignment]:
-        """Every version that is named."""
-        return (a for a in (self.current, self.previous, self.preparing) if a)
+        """Every version that is named, those beside others too."""
+        named = (a for a in (self.current, self.previous, self.preparing) if a)
+        return (version for one in named for version in one.versions)
 
     @property
     def key(self) -> Key | None:
@@ -106,7 +166,7 @@ class Assignments:
         scratch = target.with_suffix(".new")
         try:
             with scratch.open("w", encoding="utf-8") as file:
-                file.write(json.dumps({"model": name, **asdict(held)}))
+                file.write(json.dumps({"model": name, **_raw(held)}))
                 file.flush()
                 if held.key:  # nobody loses anything by a model that is only expected
                     os.fsync(file.fileno())
@@ -141,6 +201,15 @@ def _read(file: Path) -> tuple[str, Held] | None:
     except FileNotFoundError:
         return None
     return raw["model"], _held(raw)
+
+
+def _raw(held: Held) -> dict[str, Any]:
+    raw = asdict(held)
+    for name in _NAMED:
+        for key, nothing in _OF_ARMS.items() if raw[name] else ():
+            if raw[name][key] == nothing:
+                del raw[name][key]
+    return raw
 
 
 def _held(raw: Mapping[str, Any]) -> Held:

@@ -14,6 +14,7 @@ from collections.abc import Mapping
 from typing import Any, Final, Protocol, Self
 
 from registry.errors import NotLogged
+from registry.ledger import Role
 from registry.monitoring import Kept, Monitoring, log_key
 from registry.settings import Settings
 from serving import metrics
@@ -22,7 +23,7 @@ from serving.logged_values import confidence, dumped, kept
 from serving.spool.writer import Writer
 
 _MOST_TEXT: Final = 300
-# Refusals leave room: whoever sends nothing but nonsense must not fill the log up for others.
+# Refusals and copies leave room: whoever sends nonsense must not fill the log up for others.
 _REFUSALS_WITHIN: Final = 0.5
 _NOTHING: Final[Mapping[str, Any]] = {}
 _ALL: Final = Kept()
@@ -58,6 +59,12 @@ class Asked:
         self.prediction_id, self.request_id = prediction_id, request_id
         self.attempt_of, self.endpoint, self.method = attempt_of, endpoint, method
         self.key_id = ""
+
+    def anew(self, prediction_id: str) -> Asked:
+        """The same as it is asked of another version now: no attempt of what was answered."""
+        made = Asked(prediction_id, self.request_id, "", self.endpoint, self.method)
+        made.time, made.key_id = self.time, self.key_id
+        return made
 
 
 class Logbook:
@@ -107,18 +114,45 @@ class Logbook:
 
         Raises NotLogged if it cannot be written down, and then must not be answered.
         """
+        try:
+            self._executed(asked, assignment, rows, seen, outputs, 1.0)
+        except NotLogged:
+            if self._must_log:
+                raise
+            metrics.LOG_DROPPED.inc()
+
+    def copied(
+        self,
+        asked: Asked,
+        arm: Assignment,
+        *,
+        rows: int,
+        seen: Mapping[str, Any],
+        outputs: Mapping[str, Any],
+    ) -> None:
+        """What a version said that answered nobody; dropped where there is little room."""
+        try:
+            self._executed(asked, arm, rows, seen, outputs, _REFUSALS_WITHIN)
+        except NotLogged:
+            metrics.LOG_DROPPED.inc()
+
+    def _executed(
+        self,
+        asked: Asked,
+        assignment: Assignment,
+        rows: int,
+        seen: Mapping[str, Any],
+        outputs: Mapping[str, Any],
+        within: float,
+        /,
+    ) -> None:
         policy = self._policy(assignment.model)
         if policy is not _ALL:
             if not _is_sampled(asked, policy.sample):
                 return
             seen = kept(seen, policy, self._key)
         record = self._record(asked, assignment, 200, "", rows, seen, outputs, confidence(outputs))
-        try:
-            self._spool.append(record)
-        except NotLogged:
-            if self._must_log:
-                raise
-            metrics.LOG_DROPPED.inc()
+        self._spool.append(record, within=within)
 
     def refused(
         self, asked: Asked, assignment: Assignment | None, error: BaseException, status: int
@@ -171,7 +205,7 @@ class Logbook:
                 "epoch": assignment.key.epoch if assignment and in_ledger else None,
                 "seq": assignment.key.seq if assignment and in_ledger else None,
                 "digest": assignment.digest if assignment else "",
-                "arm": "serve",
+                "arm": assignment.role if assignment else Role.SERVE,
                 "endpoint": asked.endpoint,
                 "method": asked.method,
                 "key_id": asked.key_id,

@@ -14,16 +14,18 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import replace
 
-from registry.errors import AmbiguousModel, NotReady, UnknownModel
+from registry.errors import NotReady
+from registry.ledger import Role
 from serving import metrics
 from serving.assignments import Assignment, Assignments, Held
 from serving.first_use import FirstUses
 from serving.page import Page, pack
 from serving.residents import Identity, Loader, Resident, Residents
 from serving.servable import Servable
-from serving.table import Row, Served, Serving
+from serving.table import Row, Served, Serving, absence, meant
 from serving.threads import started
 
 _log = logging.getLogger(__name__)
@@ -78,31 +80,24 @@ class Manager:
         return next(iter(table)) if len(table) == 1 else ""
 
     def meant(self, name: str) -> str:
-        """The model of this name, else the one with this ticker; else what was asked for.
-
-        Raises AmbiguousModel where several have it.
-        """
-        if name in self._table:
-            return name
-        held = [(model, row.held.current) for model, row in self._table.items()]
-        found = sorted(model for model, now in held if now and now.ticker == name)
-        if len(found) > 1:
-            raise AmbiguousModel(
-                f"{name}: expected the ticker of one model, got that of {', '.join(found)}: "
-                "ask for one of them by its name"
-            )
-        return found[0] if found else name
+        """See `table.meant`."""
+        return meant(self._table, name)
 
     def ticker(self, model: str) -> str:
         """What the model of this name forecasts; empty where nobody says so."""
         row = self._table.get(model)
-        return row.held.current.ticker if row and row.held.current else ""
+        return row.ticker if row else ""
 
-    def loaded(self, model: str) -> Servable | None:
-        """What would answer now, if it is loaded here; nobody keeps it so."""
+    def loaded(self, model: str, *, alone: bool = False) -> Servable | None:
+        """What would answer now, if it is loaded here; nobody keeps it so.
+
+        `alone`: unless a request could as well be answered by the other arm of a split.
+        """
         row = self._table.get(model)
         assignment = row.by_key.get(self._page.current(row.held.index)) if row else None
-        resident = self._residents.get((model, assignment.digest)) if assignment else None
+        if assignment is None or (alone and assignment.arm_name):
+            return None
+        resident = self._residents.get((model, assignment.digest))
         return resident.servable if resident else None
 
     def acquire(self, model: str) -> Serving:
@@ -112,6 +107,15 @@ class Manager:
         """
         assignment, resident = self._find(model)
         return Serving(assignment, resident or self._first_use(assignment))
+
+    def beside(self, arm: Assignment) -> Serving | None:
+        """The arm of what was acquired; None where it is not loaded here, and cannot be."""
+        resident = self._residents.get((arm.model, arm.digest))
+        if resident is None and self.is_lazy:
+            row = self._table.get(arm.model)
+            with suppress(NotReady):
+                resident = self._first_use(arm) if row and arm in row.held else None
+        return Serving(arm, resident) if resident else None
 
     def answering(self, model: str) -> Assignment:
         """What would answer for `model` now; loads nothing. Raises as `acquire` does."""
@@ -173,15 +177,7 @@ class Manager:
             if now > deadline:
                 break
             time.sleep(0.002)
-        if row is None and self._table:
-            raise UnknownModel(
-                f"no model {model!r} is served here; there is: {', '.join(sorted(self._table))}"
-            )
-        if row and row.held.retired:
-            raise UnknownModel(
-                f"{model} was retired (seq {row.held.retired}); promote a version to serve it again"
-            )
-        raise NotReady(f"{model or 'this node'}: no version is in Production and loaded yet")
+        raise absence(self._table, model)
 
     def _first_use(self, assignment: Assignment) -> Resident:
         identity = (assignment.model, assignment.digest)
@@ -219,8 +215,9 @@ class Manager:
 
     def _ahead(self, held: Held) -> Iterator[Assignment]:
         """What must be loaded before a request asks for it."""
+        preparing = held.preparing.versions if held.preparing else ()
         for one in held:
-            used = one is held.preparing and self._residents.of(one.model)
+            used = one in preparing and self._residents.of(one.model)
             if not self.is_lazy or used or (one.model in self._pinned and one != held.previous):
                 yield one
 
@@ -243,11 +240,13 @@ class Manager:
                 _log.exception("this worker could not follow")
 
     def _say(self, index: int, number: int, preparing: Assignment) -> None:
-        failed = self._failed.get((preparing.model, preparing.digest)) == number
+        wanted = ((one.model, one.digest) for one in preparing.versions)
+        failed = any(self._failed.get(one) == number for one in wanted)
         (self._page.say_failed if failed else self._page.say_ready)(self.slot, index, number)
 
     def _publish(self, name: str, held: Held) -> None:
-        self._table = {**self._table, name: Row(held, {pack(one.key): one for one in held})}
+        by_key = {pack(one.key): one for one in held if one.role is Role.SERVE}
+        self._table = {**self._table, name: Row(held, by_key)}
         self._residents.keep_only(name, {one.digest for one in held})
         answering = self._table[name].by_key.get(self._page.current(held.index))
         metrics.WORKER_VERSION.labels(name, self.slot).set(answering.version if answering else 0)
@@ -289,11 +288,12 @@ class Manager:
     def _is_previous(self, identity: Identity) -> bool:
         row = self._table.get(identity[0])
         answers = row and row.by_key.get(self._page.current(row.held.index))
-        return not answers or answers.digest != identity[1]
+        return not answers or all(one.digest != identity[1] for one in answers.versions)
 
     def _kept(self) -> set[Identity]:
         """What is not let go for others: pinned models, and what a swap waits for."""
-        kept = [row.held.preparing for row in self._table.values() if row.held.preparing]
+        swaps = (row.held.preparing for row in self._table.values())
+        kept = [version for one in swaps if one for version in one.versions]
         for name in self._pinned & self._table.keys():
             kept += replace(self._table[name].held, previous=None)
         return {(one.model, one.digest) for one in kept}

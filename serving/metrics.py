@@ -50,6 +50,16 @@ _JOINT_ROWS = Histogram(
     _MODEL,
     buckets=_ROWS,
 )
+_ARM_REQUESTS = Counter(
+    "baton_arm_requests_total",
+    "Prediction requests answered while a split is on, by arm and HTTP status.",
+    (*_MODEL, "arm", "status"),
+)
+SHADOW = Counter(
+    "baton_shadow_total",
+    "Copies of requests for the version of a shadow, by what became of them.",
+    (*_MODEL, "result"),
+)
 _CREW = ("crew",)
 IN_FLIGHT = Gauge(
     "baton_in_flight",
@@ -188,6 +198,10 @@ class Tally:
             requests = self._by_status[status] = _REQUESTS.labels(self._model, str(status))
         requests.inc()
         self._seconds.observe(seconds)
+
+    def answered_by(self, arm: str, status: int) -> None:
+        """One more request that an arm of a split answered."""
+        _ARM_REQUESTS.labels(self._model, arm, str(status)).inc()
 
     def predicted(self, rows: int, engine_seconds: float) -> None:
         """What the model did for it."""

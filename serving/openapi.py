@@ -21,6 +21,7 @@ _HEADERS: Final = {
     "X-Model-Name": {"schema": {"type": "string"}},
     "X-Model-Version": {"schema": _NUMBER},
     "X-Model-Seq": {"schema": _NUMBER, "description": "the ledger entry that answered"},
+    "X-Model-Arm": {"schema": {"enum": ["serve", "split"]}, "description": "only in a split"},
     "X-Request-Id": {"schema": {"type": "string"}},
 }
 _PROBLEM: Final[Schema] = {

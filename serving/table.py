@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
+from registry.errors import AmbiguousModel, NotReady, UnknownModel
 from serving.assignments import Assignment, Held
 from serving.residents import Resident
 from serving.servable import Servable
@@ -50,7 +51,42 @@ class Served:
 
 @dataclass(frozen=True)
 class Row:
-    """One model in the table that requests read."""
+    """One model in the table that requests read; `by_key` has what answers, and no arm of it."""
 
     held: Held
     by_key: Mapping[int, Assignment]
+
+    @property
+    def ticker(self) -> str:
+        """What it forecasts; empty where nobody says so."""
+        return self.held.current.ticker if self.held.current else ""
+
+
+def meant(table: Mapping[str, Row], name: str) -> str:
+    """The model of this name, else the one with this ticker; else what was asked for.
+
+    Raises AmbiguousModel where several have it.
+    """
+    if name in table:
+        return name
+    rows = ((model, row) for model, row in table.items() if row.held.current)
+    found = sorted(model for model, row in rows if row.ticker == name)
+    if len(found) > 1:
+        raise AmbiguousModel(
+            f"{name}: expected the ticker of one model, got that of {', '.join(found)}: "
+            "ask for one of them by its name"
+        )
+    return found[0] if found else name
+
+
+def absence(table: Mapping[str, Row], model: str) -> UnknownModel | NotReady:
+    """Why nothing answers for `model`."""
+    row = table.get(model)
+    if row is None and table:
+        served = ", ".join(sorted(table))
+        return UnknownModel(f"no model {model!r} is served here; there is: {served}")
+    if row and row.held.retired:
+        return UnknownModel(
+            f"{model} was retired (seq {row.held.retired}); promote a version to serve it again"
+        )
+    return NotReady(f"{model or 'this node'}: no version is in Production and loaded yet")

@@ -194,7 +194,7 @@ class Lane:
             return False
         if route.model is None and self._manager.is_lazy:
             return False  # the body may name one that is not loaded
-        servable = self._manager.loaded(route.model or self._answerer.presumed)
+        servable = self._manager.loaded(route.model or self._answerer.presumed, alone=True)
         return servable is not None and servable.is_light
 
     def _learn(self, route: Hot) -> None:

@@ -106,7 +106,9 @@ class Flipper:
         with self._lanes[lane(index)]:
             before = self.held(aspired.model)
             # `previous` is always what the page still says: a worker born in between can answer.
-            after = Held(index=index, current=aspired, previous=before.current)
+            # What was beside it is over with it.
+            last = dataclasses.replace(before.current, arm=None) if before.current else None
+            after = Held(index=index, current=aspired, previous=last)
             try:
                 number = self._put(aspired.model, dataclasses.replace(before, preparing=aspired))
                 self._await_workers(number, aspired, lane(index), wanted)
@@ -136,7 +138,7 @@ class Flipper:
         while True:
             live = self._page.live_slots()
             if any(slot.failed[at] >= number for slot in live):
-                raise BundleInvalid(f"a worker could not load v{aspired.version}; see its log")
+                raise BundleInvalid(f"a worker could not load {_versions(aspired)}; see its log")
             late = [slot for slot in live if slot.ready[at] < number]
             if not late:
                 return
@@ -148,7 +150,7 @@ class Flipper:
             ready |= now_ready
             loading = (loading | {slot.process for slot in late}) - ready
             if len(loading - {slot.process for slot in late}) >= _LOST_WORKERS:
-                raise BundleInvalid(f"workers ended while they loaded v{aspired.version}")
+                raise BundleInvalid(f"workers ended while they loaded {_versions(aspired)}")
             if self._clock() > deadline:
                 _end(late, aspired)
                 deadline = self._clock() + self._ready_seconds
@@ -191,6 +193,10 @@ class Flipper:
         while self._lowest_free in taken:
             self._lowest_free += 1
         return self._lowest_free
+
+
+def _versions(aspired: Assignment) -> str:
+    return " and ".join(f"v{one.version}" for one in aspired.versions)
 
 
 def _end(late: list[Slot], aspired: Assignment) -> None:

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from registry.errors import TrialFailed
 from registry.ledger import Route
 from registry.trial import Trial
-from serving.node.aspired import Aspired
 from serving.node.fetch import Fetcher
 from serving.node.store import NodeStore
 
@@ -33,15 +32,12 @@ class Intake:
     )
     _alone: dict[str, threading.Lock] = field(default_factory=dict)
 
-    def obtain(self, aspired: Aspired, *, wanted: Callable[[], bool]) -> None:
+    def obtain(self, route: Route, *, wanted: Callable[[], bool]) -> None:
         """Have the version in the store; nothing to do if it is there.
 
         Raises BundleInvalid, TrialFailed or Unreachable with the reason why it is not served, and
         LostRace as soon as `wanted` says no; OSError if the store cannot be written.
         """
-        route = aspired.route
-        if route is None:
-            return
         # Two models may be made of the same bytes: the second finds them in the store.
         with self._alone.setdefault(route.digest, threading.Lock()):
             if not self.store.holds(route.digest):

@@ -6,11 +6,11 @@ version that is loaded, or on its way, is not loaded again.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
-from registry.ledger import Key
+from registry.ledger import Key, Route
 from serving.assignments import Held
 from serving.node.aspired import Aspired
 
@@ -42,7 +42,7 @@ class Refusal:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """What a node knows of one model; `damaged` says that the store lost what serves.
+    """What a node knows of one model; `damaged` are digests in use that the store lost.
 
     `loads` is when its last `LOADS_AT_ONCE` loads began, oldest first.
     """
@@ -51,7 +51,7 @@ class Snapshot:
     loading: str | None = None
     ready: frozenset[str] = frozenset()
     refusals: Mapping[str, Refusal] = field(default_factory=dict)
-    damaged: bool = False
+    damaged: frozenset[str] = frozenset()
     loads: tuple[float, ...] = ()
 
 
@@ -59,20 +59,34 @@ def next_action(snapshot: Snapshot, aspired: Aspired | None, now: float) -> Acti
     """Decide. `ready` are digests in the store that passed their trial on this node."""
     held = snapshot.held
     newer = aspired is not None and (held.key is None or _follows(aspired.key, held.key))
-    again = aspired is not None and snapshot.damaged and aspired.assignment == held.current
-    if aspired is None or not (newer or again):
+    if aspired is None or not (newer or _is_damaged(snapshot, aspired)):
         return Action.NOTHING
     if aspired.route is None:
         return Action.RETIRE
-    refusal = snapshot.refusals.get(aspired.digest)
-    if refusal and now < refusal.retry_at:
+    refusals = [snapshot.refusals[one] for one in aspired.digests if one in snapshot.refusals]
+    if any(now < refusal.retry_at for refusal in refusals):
         return Action.WAIT
-    loaded = {a.digest for a in (held.current, held.previous) if a}
-    if newer and aspired.digest in loaded | snapshot.ready:
+    missing = [route.digest for route in lacking(snapshot, aspired)]
+    if not missing:
         return Action.FLIP
-    if snapshot.loading == aspired.digest:
+    if snapshot.loading in missing:
         return Action.NOTHING
     return Action.WAIT if _too_many(snapshot.loads, now) else Action.LOAD
+
+
+def lacking(snapshot: Snapshot, aspired: Aspired) -> Sequence[Route]:
+    """The routes whose versions have to be brought first: neither in use nor ready, or damaged."""
+    if _is_damaged(snapshot, aspired):
+        return [one for one in aspired.routes if one.digest in snapshot.damaged]
+    used = (snapshot.held.current, snapshot.held.previous)
+    here = {version.digest for one in used if one for version in one.versions} | snapshot.ready
+    return [one for one in aspired.routes if one.digest not in here]
+
+
+def _is_damaged(snapshot: Snapshot, aspired: Aspired) -> bool:
+    """Whether it serves, and cannot be loaded again."""
+    serves = aspired.assignment is not None and aspired.assignment == snapshot.held.current
+    return serves and not snapshot.damaged.isdisjoint(aspired.digests)
 
 
 def _too_many(loads: tuple[float, ...], now: float) -> bool:

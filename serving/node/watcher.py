@@ -10,18 +10,27 @@ from __future__ import annotations
 
 import logging
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import Executor, Future
 from dataclasses import dataclass, field
 from functools import partial
 
 from registry.errors import BatonError, BundleInvalid, LostRace, SettingsError, Unreachable
+from registry.ledger import Route
 from serving import metrics
 from serving.assignments import Assignment
 from serving.node.aspired import Aspired, Outlook
 from serving.node.flip import Flipper
 from serving.node.intake import LANES, Intake
-from serving.node.policy import LOADS_AT_ONCE, Action, Refusal, Snapshot, next_action, refuse
+from serving.node.policy import (
+    LOADS_AT_ONCE,
+    Action,
+    Refusal,
+    Snapshot,
+    lacking,
+    next_action,
+    refuse,
+)
 from serving.node.status import Status
 from serving.threads import started
 
@@ -61,8 +70,8 @@ class Watcher:
         for outlook in self.outlooks:
             self.flipper.expect(outlook.expected)
         held = (one.current for one in self.flipper.models.values())
-        store = self.intake.store
-        self._damaged = {one.digest for one in held if one and not store.holds(one.digest)}
+        used = {version.digest for one in held if one for version in one.versions}
+        self._damaged = {digest for digest in used if not self.intake.store.holds(digest)}
 
     def step(self, now: float) -> None:
         """Look, finish what was under way, start or flip what is due."""
@@ -115,13 +124,13 @@ class Watcher:
             loading[0] if loading else None,
             frozenset(self._ready),
             self._refusals.get(model, {}),
-            damaged=aspired.digest in self._damaged,
+            damaged=frozenset(self._damaged),
             loads=self._loads.get(model, ()),
         )
         action = next_action(snapshot, aspired, now)
         if action is Action.LOAD and loading is None:
             self._loads[model] = (*self._loads.get(model, ()), now)[-LOADS_AT_ONCE:]
-            self._load(aspired)
+            self._load(model, lacking(snapshot, aspired)[0])
         elif action is Action.FLIP and aspired.assignment:
             self._flip(aspired, aspired.assignment, now)
         elif action is Action.RETIRE:
@@ -129,15 +138,15 @@ class Watcher:
         if action is Action.NOTHING and loading is None:
             self._due.discard(model)
 
-    def _load(self, aspired: Aspired) -> None:
-        wanted = partial(self._wants, aspired)
-        loaded = self.loaders.submit(self.intake.obtain, aspired, wanted=wanted)
-        self._loading[aspired.model] = (aspired.digest, loaded)
+    def _load(self, model: str, route: Route) -> None:
+        wanted = partial(self._wants, model, [route.digest])
+        loaded = self.loaders.submit(self.intake.obtain, route, wanted=wanted)
+        self._loading[model] = (route.digest, loaded)
         self._forget_parts()
         loaded.add_done_callback(lambda _: self.wake())
 
     def _flip(self, aspired: Aspired, assignment: Assignment, now: float) -> None:
-        wanted = partial(self._wants, aspired)
+        wanted = partial(self._wants, aspired.model, aspired.digests)
         flipped = self.flips.submit(self.flipper.flip, assignment, wanted=wanted)
         self._flipping[aspired.model] = (aspired, flipped)
         flipped.add_done_callback(lambda _: self.wake())
@@ -152,9 +161,9 @@ class Watcher:
         else:
             self._served(aspired)
 
-    def _wants(self, aspired: Aspired) -> bool:
-        """Whether a version that is on its way is still asked for."""
-        return not self._closing and self._aspired[aspired.model].digest == aspired.digest
+    def _wants(self, model: str, digests: Collection[str]) -> bool:
+        """Whether versions that are on their way are still asked for."""
+        return not self._closing and set(digests) <= set(self._aspired[model].digests)
 
     def _finish(self, now: float) -> None:
         for model, (_, flipped) in list(self._flipping.items()):
@@ -176,20 +185,20 @@ class Watcher:
         elif digest in self._damaged:
             self._damaged.discard(digest)
             self.flipper.again(model)
-        elif digest == self._aspired[model].digest:
+        elif digest in self._aspired[model].digests:
             self._ready.add(digest)
 
     def _finish_flip(self, model: str, now: float) -> None:
         aspired, flipped = self._flipping.pop(model)
         self._due.add(model)
-        self._ready.discard(aspired.digest)
+        self._ready.difference_update(aspired.digests)
         error = flipped.exception()
         if error is None:
             self._served(aspired)
         elif isinstance(error, LostRace):
             _log.info("not flipped: %s", error)
         elif isinstance(error, (BatonError, OSError)):
-            self._refuse(model, aspired.digest, error, now)
+            self._refuse(model, self._new_one(aspired), error, now)
         else:
             raise error
 
@@ -199,6 +208,9 @@ class Watcher:
         metrics.SWAPS.labels(model, "served").inc()
         self.status.show(model, self.flipper.held(model))
         what = f"v{aspired.route.version} serves" if aspired.route else "is retired"
+        if aspired.arm:
+            arm = aspired.arm
+            what += f", v{arm.version} beside it ({arm.role}, {arm.weight:g} of requests)"
         _log.info("%s %s", model, what, extra={"seq": str(aspired.key)})
         if self.fallback and aspired.key.epoch == 0 and model in self.fallback.expected:
             why = "the fallback directory serves: nothing else could be reached"
@@ -210,29 +222,41 @@ class Watcher:
         known = self._refusals.setdefault(model, {})
         known[digest] = refuse(known.get(digest), str(error), now, self.jitter())
         aspired = self._aspired[model]
-        if aspired.digest != digest or aspired.route is None:
+        route = next((one for one in aspired.routes if one.digest == digest), None)
+        if route is None:
             return
         # Only a verdict on the version itself counts when the registrar asks its nodes: a store
-        # that does not answer, or a full disk, is no reason to leave the version.
-        verdict = aspired.key if isinstance(error, BundleInvalid) else None
-        self.flipper.refuse(model, f"v{aspired.route.version} refused: {error}", verdict)
+        # that does not answer, or a full disk, is no reason to leave the version. Nor is anything
+        # that is wrong beside it.
+        verdict = aspired.key if isinstance(error, BundleInvalid) and not aspired.arm else None
+        where = f" ({digest[:12]}), to be beside what serves," if route is aspired.arm else ""
+        self.flipper.refuse(model, f"v{route.version}{where} refused: {error}", verdict)
         metrics.SWAPS.labels(model, "refused").inc()
         self.status.show(model, self.flipper.held(model))
         if isinstance(error, OSError):
             self._prune(spare=False)
-        _log.error("refused %s v%s, the old version stays: %s", model, aspired.route.version, error)
+        _log.error("refused %s v%s, the old version stays: %s", model, route.version, error)
+
+    def _new_one(self, aspired: Aspired) -> str:
+        """The digest that a flip failed for: where the version serves already, the one beside."""
+        current = self.flipper.held(aspired.model).current
+        is_served = current is not None and current.digest == aspired.digest
+        return aspired.arm.digest if aspired.arm and is_served else aspired.digest
 
     def _prune(self, *, spare: bool = True) -> None:
         """Remove versions that are too many; without `spare`, all that nothing needs now."""
         held = self.flipper.models.values()
         keep = {assignment.digest for one in held for assignment in one}
         keep |= {digest for digest, _ in self._loading.values()} | self._ready
-        keep |= {aspired.digest for aspired, _ in self._flipping.values()}
-        most = self.keep_versions * max(1, len(held)) if spare else 0
+        keep |= {digest for aspired, _ in self._flipping.values() for digest in aspired.digests}
+        # A version for a while beside another one takes no room from a way back.
+        arms = sum(1 for one in held if one.current and one.current.arm)
+        most = self.keep_versions * max(1, len(held)) + arms if spare else 0
         self.intake.store.prune(keep, most=most)
         self._forget_parts()
 
     def _forget_parts(self) -> None:
         """What broke off is for the versions that are still to come."""
         busy = {digest for digest, _ in self._loading.values()}
-        self.intake.store.forget_parts({one.digest for one in self._aspired.values()}, busy=busy)
+        wanted = {digest for one in self._aspired.values() for digest in one.digests}
+        self.intake.store.forget_parts(wanted, busy=busy)

@@ -8,7 +8,7 @@ from typing import Any
 from flask import Blueprint, Response, jsonify
 
 from registry.errors import UnknownModel
-from serving.assignments import Assignment
+from serving.assignments import Arm, Assignment
 from serving.routes.parts import failed, parts
 from serving.table import Served
 
@@ -51,19 +51,38 @@ def _short(name: str, one: Served) -> dict[str, Any]:
         "previous": _assignment(held.previous),
     }
     body |= _assignment(one.answering) or {}
+    body["arm"] = _arm(one.answering.arm) if one.answering else None
     if one.servable:
         body |= {"kind": one.servable.kind, "engine": one.servable.engine}
     return body
 
 
+def _arm(arm: Arm | None) -> dict[str, Any] | None:
+    """The version beside it, in a split or a shadow."""
+    if arm is None:
+        return None
+    return {
+        "arm": arm.role.value,
+        "version": str(arm.version),
+        "digest": arm.digest,
+        "share": arm.share,
+        "sticky": arm.sticky or None,
+        "until": _time(arm.until_ms) if arm.until_ms else None,
+    }
+
+
 def _assignment(assignment: Assignment | None) -> dict[str, Any] | None:
     if assignment is None:
         return None
-    since = datetime.datetime.fromtimestamp(assignment.since_ms / 1000, datetime.UTC)
     return {
         "version": str(assignment.version),
         "seq": assignment.key.seq if assignment.in_ledger else None,
         "epoch": assignment.key.epoch if assignment.in_ledger else None,
         "digest": assignment.digest,
-        "since": since.isoformat(timespec="milliseconds"),
+        "since": _time(assignment.since_ms),
     }
+
+
+def _time(at_ms: int) -> str:
+    at = datetime.datetime.fromtimestamp(at_ms / 1000, datetime.UTC)
+    return at.isoformat(timespec="milliseconds")

@@ -6,9 +6,11 @@ from flask import Blueprint, Response, jsonify
 
 from registry.errors import BatonError
 from serving.answer import require_version
+from serving.manager import Manager
 from serving.protocols.v2 import V2, metadata
 from serving.routes.operations import is_ready
 from serving.routes.parts import failed, parts, predicted
+from serving.table import Serving
 
 blueprint = Blueprint("v2", __name__, url_prefix="/v2")
 _V2 = V2()
@@ -40,7 +42,7 @@ def ready() -> Response:
 def model(name: str, version: str | None = None) -> Response:
     """A model's tensors."""
     try:
-        with parts().manager.acquire(name) as serving:
+        with acquired(parts().manager, name, version) as serving:
             require_version(serving.assignment, version)
             return jsonify(metadata(name, str(serving.assignment.version), serving.servable))
     except BatonError as error:
@@ -52,10 +54,17 @@ def model(name: str, version: str | None = None) -> Response:
 def model_ready(name: str, version: str | None = None) -> Response:
     """Whether it would answer; where models are loaded at their first use, this is none."""
     try:
-        require_version(parts().manager.answering(name), version)
+        require_version(parts().manager.answering(name).named(version), version)
     except BatonError as error:
         return failed(error, _V2)
     return jsonify({"name": name, "ready": True})
+
+
+def acquired(manager: Manager, name: str, version: str | None) -> Serving:
+    """What serves, or the arm of a split if it is the version that is meant."""
+    serving = manager.acquire(name)
+    meant = serving.assignment.named(version)
+    return (manager.beside(meant) if meant is not serving.assignment else None) or serving
 
 
 @blueprint.post("/models/<name>/infer")

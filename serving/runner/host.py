@@ -201,7 +201,7 @@ class Named:
                     self._read(index)
                     self._seen[index] = number
             wanted = {
-                a.digest: Wanted(name, a == held.preparing)
+                a.digest: Wanted(name, held.preparing is not None and a in held.preparing.versions)
                 for name, held in self._held.values()
                 for a in held
             }

@@ -244,6 +244,17 @@ def test_of_attempts_of_one_prediction_the_highest_seq_counts(log: SqlPrediction
     assert list(log.predictions("iris", *EVER, version="4")) == []
 
 
+def test_what_a_shadow_was_asked_does_not_count_and_what_an_arm_answered_does(
+    log: SqlPredictions,
+) -> None:
+    served, split = made(1), made(2, arm="split", version="4")
+    copies = [made(3, arm="shadow", version="4"), made(4, arm="shadow", attempt_of="a", seq=9)]
+    put(log, served, split, *copies)
+    assert list(log.predictions("iris", *EVER)) == [served, split]
+    assert list(log.predictions("iris", *EVER, version="4")) == [split]
+    assert len(kept(log)) == 4
+
+
 def test_a_better_attempt_in_another_page_of_time_still_counts(log: SqlPredictions) -> None:
     put(log, made(1, attempt_of="a", seq=7), made(2, attempt_of="a", seq=8))
     assert list(log.predictions("iris", NOON, NOON + 2)) == [], "it counts a second later"

@@ -106,7 +106,8 @@ class FakePredictionLog:
             key = record.attempt_of or record.prediction_id
             if key not in chosen or (record.seq or 0) > (chosen[key].seq or 0):
                 chosen[key] = record
-        inside = [one for one in chosen.values() if since <= one.time < until]
+        answers = (one for one in chosen.values() if one.arm != "shadow")
+        inside = [one for one in answers if since <= one.time < until]
         return sorted(inside, key=lambda one: one.time)
 
     def _asked(self) -> None:

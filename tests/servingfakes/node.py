@@ -102,9 +102,9 @@ class Node:
             self.server.kill()
             raise
 
-    def promote(self, to: Route, *, model: str = "iris") -> Entry:
+    def promote(self, to: Route, *arm: Route, model: str = "iris") -> Entry:
         """Append to the ledger and tell the watcher, as the command does."""
-        entry = append(self.ledger, model, to)
+        entry = append(self.ledger, model, to, *arm)
         knock(self.home / "node.sock")
         return entry
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from registry.bundle import Golden, Manifest
-from registry.ledger import Door, Draft, Entry, EntryKind, Key, Ledger, Route
-from serving.assignments import Assignment
+from registry.ledger import Door, Draft, Entry, EntryKind, Key, Ledger, Role, Route
+from serving.assignments import Arm, Assignment
 from serving.node.store import NodeStore
 
 
@@ -71,24 +72,50 @@ def assignment(
     )
 
 
-def draft(model: str, to: Route, kind: EntryKind = EntryKind.PROMOTE) -> Draft:
+def beside(
+    route: Route, share: float, *, role: Role = Role.SPLIT, sticky: str = "", until_ms: int = 0
+) -> Route:
+    """The route to a version beside the one that serves."""
+    return dataclasses.replace(route, role=role, weight=share, sticky=sticky, until_ms=until_ms)
+
+
+def with_arm(
+    one: Assignment, digest: str, share: float, *, version: int = 99, **more: Any
+) -> Assignment:
+    """An assignment with a version beside it: of a split, unless told otherwise."""
+    fields = {name: getattr(one, name) for name in ("model", "key", "since_ms")}
+    arm = Arm(**{**fields, "role": Role.SPLIT, **more}, version=version, digest=digest, share=share)
+    return dataclasses.replace(one, arm=arm)
+
+
+def draft(model: str, *routes: Route) -> Draft:
     """An entry to be appended."""
     return Draft(
-        model=model, kind=kind, routes=(to,), actor="test", door=Door.COMMAND, reason="a test"
+        model=model,
+        kind=_kind(routes),
+        routes=routes,
+        actor="test",
+        door=Door.COMMAND,
+        reason="a test",
     )
 
 
-def append(ledger: Ledger, model: str, to: Route) -> Entry:
-    """Make `to` the head of a model."""
-    return ledger.append(draft(model, to), expected=ledger.head(model), at_ms=1_700_000_000_000)
+def append(ledger: Ledger, model: str, *routes: Route) -> Entry:
+    """Make the head of a model what serves, and what is beside it."""
+    made = draft(model, *routes)
+    return ledger.append(made, expected=ledger.head(model), at_ms=1_700_000_000_000)
 
 
-def entry(to: Route, seq: int, *, model: str = "iris", revision: int | None = None) -> Entry:
+def _kind(routes: Sequence[Route]) -> EntryKind:
+    return EntryKind(routes[-1].role) if len(routes) > 1 else EntryKind.PROMOTE
+
+
+def entry(to: Route, seq: int, *arm: Route, model: str = "iris", revision: int = 0) -> Entry:
     """An entry in its place, for ledgers that are fakes."""
     return Entry(
         model=model,
-        kind=EntryKind.PROMOTE,
-        routes=(to,),
+        kind=_kind((to, *arm)),
+        routes=(to, *arm),
         actor="test",
         door=Door.COMMAND,
         reason="a test",

@@ -117,10 +117,10 @@ class WatchedNode:
         made = path if path.exists() else folder(path, b"model %d" % number)
         return route(made, number)
 
-    def head(self, to: Route, *, model: str = "iris") -> None:
+    def head(self, to: Route, *arm: Route, model: str = "iris") -> None:
         entries = self.ledger.entries
         seq = 1 + sum(one.model == model for one in entries)
-        entries.append(entry(to, seq, model=model, revision=len(entries) + 1))
+        entries.append(entry(to, seq, *arm, model=model, revision=len(entries) + 1))
 
     def _tick(self) -> None:
         self.worker.step()

@@ -54,10 +54,11 @@ class Manager:
     def __init__(self) -> None:
         self.is_lazy = False
         self.is_loaded = self.is_light = True
+        self.is_split = False
         self.is_batched = False
 
-    def loaded(self, _model: str) -> Any:
-        return self if self.is_loaded else None
+    def loaded(self, _model: str, *, alone: bool = False) -> Any:
+        return self if self.is_loaded and not (alone and self.is_split) else None
 
 
 class Bench:
@@ -203,10 +204,11 @@ def test_a_route_that_became_slow_leaves_the_loops_thread_and_comes_back(bench: 
         assert len(bench.answerer.threads) < 100
 
 
-@pytest.mark.parametrize("why", ["not loaded", "not light", "large", "lazy"])
+@pytest.mark.parametrize("why", ["not loaded", "not light", "large", "lazy", "in a split"])
 def test_what_may_wait_for_something_is_not(bench: Bench, why: str) -> None:
     bench.known()
     bench.manager.is_loaded = why != "not loaded"
+    bench.manager.is_split = why == "in a split"
     bench.manager.is_light = why != "not light"
     bench.manager.is_lazy = why == "lazy"
     target = b"/models/iris/predict"

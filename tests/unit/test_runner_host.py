@@ -14,7 +14,7 @@ from serving.page import Page
 from serving.runner.host import Host, Named, Wanted
 from tests.servingfakes import models
 from tests.servingfakes.pyfuncs import scripted
-from tests.servingfakes.versions import assignment, folder, store
+from tests.servingfakes.versions import assignment, folder, store, with_arm
 
 GRACE = 10.0
 
@@ -175,3 +175,8 @@ def test_named_are_the_stored_versions_that_only_a_runner_runs(tmp_path: Path) -
         for index in (0, 1):
             page.announce(index)
         assert named.look() == {code[0]: Wanted("iris"), code[1]: Wanted("iris", is_new=True)}
+        split = with_arm(assignment(onnx, 4), code[2], 0.1)
+        for changes, is_new in (({"preparing": split}, True), ({"current": split}, False)):
+            assignments.write("iris", Held(index=0, **changes))
+            page.announce(0)
+            assert named.look() == {code[2]: Wanted("iris", is_new=is_new)}

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from registry.bundle import Manifest
-from registry.ledger import Key, Route
+from registry.ledger import Key, Role, Route
 from serving.assignments import Assignment, Held
 from serving.node.aspired import Aspired
 from serving.node.policy import Action, Refusal, Snapshot, next_action, refuse
-from tests.servingfakes.versions import assignment
+from tests.servingfakes.versions import assignment, with_arm
 
 NOW = 100.0
 A1, B2, C3 = (assignment(digest, seq) for seq, digest in enumerate("ABC", start=1))
+A2_C = with_arm(assignment("A", 2), "C", 0.1)
+A3_C = with_arm(assignment("A", 3), "C", 0.1)
+C4_A = with_arm(assignment("C", 4), "A", 0.1)
 REFUSED_B = {"B": Refusal("broken", retry_at=NOW + 1)}
 
 
@@ -27,7 +32,13 @@ def wanted(one: Assignment) -> Aspired:
     route = Route(
         version=one.version, created_ms=1, digest=one.digest, source="", manifest=Manifest({})
     )
-    return Aspired(model=one.model, key=one.key, at_ms=one.since_ms, route=route)
+    aspired = Aspired(model=one.model, key=one.key, at_ms=one.since_ms, route=route)
+    if not one.arm:
+        return aspired
+    arm = replace(
+        route, version=one.arm.version, digest=one.arm.digest, role=Role.SPLIT, weight=one.arm.share
+    )
+    return replace(aspired, arm=arm)
 
 
 ROWS = {
@@ -124,21 +135,54 @@ ROWS = {
         Action.LOAD,
     ),
     "what serves and is damaged in the store is loaded again": (
-        Snapshot(held(A1), damaged=True),
+        Snapshot(held(A1), damaged=frozenset("A")),
         A1,
         Action.LOAD,
     ),
     "what is damaged is not loaded twice": (
-        Snapshot(held(A1), loading="A", damaged=True),
+        Snapshot(held(A1), loading="A", damaged=frozenset("A")),
         A1,
         Action.NOTHING,
     ),
     "what is damaged and cannot be had waits": (
-        Snapshot(held(B2), refusals=REFUSED_B, damaged=True),
+        Snapshot(held(B2), refusals=REFUSED_B, damaged=frozenset("B")),
         B2,
         Action.WAIT,
     ),
-    "damage is no reason to go back": (Snapshot(held(B2), damaged=True), A1, Action.NOTHING),
+    "damage is no reason to go back": (
+        Snapshot(held(B2), damaged=frozenset("A")),
+        A1,
+        Action.NOTHING,
+    ),
+    "what is beside it is brought first": (Snapshot(held(A1)), A2_C, Action.LOAD),
+    "what is beside it is not brought twice": (
+        Snapshot(held(A1), loading="C"),
+        A2_C,
+        Action.NOTHING,
+    ),
+    "what is beside it alone is not enough": (
+        Snapshot(held(B2), ready=frozenset("C")),
+        A3_C,
+        Action.LOAD,
+    ),
+    "with both at hand it is a flip": (Snapshot(held(A1), ready=frozenset("C")), A2_C, Action.FLIP),
+    "a split with what served before is a flip": (Snapshot(held(C3, A1)), C4_A, Action.FLIP),
+    "the end of a split is a flip": (Snapshot(held(A2_C)), assignment("A", 3), Action.FLIP),
+    "what was beside it is loaded: its promotion is a flip": (
+        Snapshot(held(A2_C)),
+        C3,
+        Action.FLIP,
+    ),
+    "what is refused beside it keeps the entry waiting": (
+        Snapshot(held(A1), refusals={"C": Refusal("broken", retry_at=NOW + 1)}),
+        A2_C,
+        Action.WAIT,
+    ),
+    "what is damaged beside it is loaded again": (
+        Snapshot(held(A2_C), damaged=frozenset("C")),
+        A2_C,
+        Action.LOAD,
+    ),
     "back to what serves after a refusal is a flip": (
         Snapshot(held(A1, refused="v2 refused"), refusals=REFUSED_B),
         assignment("A", 3),
