@@ -183,7 +183,10 @@ class Answerer:
         more, encoded = question.encode(answered)
         if self._logbook:
             outputs = servable.tensors(result)
-            self._logbook.answered(asked, assignment, rows=rows, seen=seen, outputs=outputs)
+            known = servable.known(seen)
+            self._logbook.answered(
+                asked, assignment, rows=rows, seen=seen, outputs=outputs, known=known
+            )
         headers = self._headers(assignment)
         headers["X-Request-Id"] = asked.request_id
         headers.update(more)

@@ -109,13 +109,14 @@ class Logbook:
         rows: int,
         seen: Mapping[str, Any],
         outputs: Mapping[str, Any],
+        known: Mapping[str, Any] = _NOTHING,
     ) -> None:
-        """A prediction that is about to be answered.
+        """A prediction that is about to be answered; `known` is more of the record, by name.
 
         Raises NotLogged if it cannot be written down, and then must not be answered.
         """
         try:
-            self._executed(asked, assignment, rows, seen, outputs, 1.0)
+            self._executed(asked, assignment, rows, seen, outputs, known, 1.0)
         except NotLogged:
             if self._must_log:
                 raise
@@ -129,10 +130,11 @@ class Logbook:
         rows: int,
         seen: Mapping[str, Any],
         outputs: Mapping[str, Any],
+        known: Mapping[str, Any] = _NOTHING,
     ) -> None:
         """What a version said that answered nobody; dropped where there is little room."""
         try:
-            self._executed(asked, arm, rows, seen, outputs, _REFUSALS_WITHIN)
+            self._executed(asked, arm, rows, seen, outputs, known, _REFUSALS_WITHIN)
         except NotLogged:
             metrics.LOG_DROPPED.inc()
 
@@ -143,6 +145,7 @@ class Logbook:
         rows: int,
         seen: Mapping[str, Any],
         outputs: Mapping[str, Any],
+        known: Mapping[str, Any],
         within: float,
         /,
     ) -> None:
@@ -151,7 +154,10 @@ class Logbook:
             if not _is_sampled(asked, policy.sample):
                 return
             seen = kept(seen, policy, self._key)
-        record = self._record(asked, assignment, 200, "", rows, seen, outputs, confidence(outputs))
+            known = _NOTHING if policy.is_private else known  # it may be a client's own
+        record = self._record(
+            asked, assignment, 200, "", rows, seen, outputs, confidence(outputs), known
+        )
         self._spool.append(record, within=within)
 
     def refused(
@@ -191,6 +197,7 @@ class Logbook:
         inputs: Mapping[str, Any],
         outputs: Mapping[str, Any],
         confident: float | None,
+        known: Mapping[str, Any] = _NOTHING,
         /,
     ) -> bytes:
         in_ledger = assignment is not None and assignment.in_ledger
@@ -216,6 +223,7 @@ class Logbook:
                 "inputs": inputs,
                 "outputs": outputs,
                 "confidence": confident,
+                **known,
             }
         )
 

@@ -91,7 +91,8 @@ class Shadows:
             return "failed"
         if self._logbook:
             rows = len(result["predictions"])
-            self._logbook.copied(asked, arm, rows=rows, seen=seen, outputs=outputs)
+            known = servable.known(seen)
+            self._logbook.copied(asked, arm, rows=rows, seen=seen, outputs=outputs, known=known)
         return "same" if agree(copy.servable.tensors(copy.result), outputs) else "different"
 
     def _begin(self) -> None:

@@ -226,9 +226,9 @@ class Watcher:
         if route is None:
             return
         # Only a verdict on the version itself counts when the registrar asks its nodes: a store
-        # that does not answer, or a full disk, is no reason to leave the version. Nor is anything
-        # that is wrong beside it.
-        verdict = aspired.key if isinstance(error, BundleInvalid) and not aspired.arm else None
+        # that does not answer, or a full disk, is no reason to leave the version. Of one that is to
+        # be beside what serves it only ends that.
+        verdict = aspired.key if isinstance(error, BundleInvalid) else None
         where = f" ({digest[:12]}), to be beside what serves," if route is aspired.arm else ""
         self.flipper.refuse(model, f"v{route.version}{where} refused: {error}", verdict)
         metrics.SWAPS.labels(model, "refused").inc()

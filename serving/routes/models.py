@@ -67,7 +67,7 @@ def _arm(arm: Arm | None) -> dict[str, Any] | None:
         "digest": arm.digest,
         "share": arm.share,
         "sticky": arm.sticky or None,
-        "until": _time(arm.until_ms) if arm.until_ms else None,
+        "until": _time(arm.until_ms),
     }
 
 

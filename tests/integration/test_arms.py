@@ -177,7 +177,7 @@ def test_nobody_notices_a_split_and_its_end_under_load(
         "digest": routes[2].digest,
         "share": SHARE,
         "sticky": f"header:{USER}",
-        "until": None,
+        "until": "2096-10-02T07:06:40.000+00:00",
     }
     assert (v2.status, v2.headers["X-Model-Arm"], v2.json["model_version"]) == (200, "split", "2")
     assert (ready.status, gone.status) == (200, 404)

@@ -90,6 +90,8 @@ def test_each_route_that_predicts_is_written_down_with_what_it_was_asked(
     assert records["v2"].prediction_id == replies["v2"].json["id"]
     assert (short.inputs, short.rows) == ({"days": 3}, 3)
     assert set(short.outputs) >= {"ds", "yhat"}
+    assert (short.data_points or 0) > 1
+    assert short.last_known_price is not None
     assert (mistake.inputs, mistake.error.partition(":")[0]) == ({}, "SignatureMismatch")
     assert len(set(ids(log))) == len(ids(log))
 

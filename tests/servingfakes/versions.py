@@ -13,6 +13,8 @@ from registry.ledger import Door, Draft, Entry, EntryKind, Key, Ledger, Role, Ro
 from serving.assignments import Arm, Assignment
 from serving.node.store import NodeStore
 
+LATE_MS = 4_000_000_000_000
+
 
 def folder(path: Path, model: bytes, *, files: Mapping[str, str] | None = None) -> Path:
     """A version as MLflow would keep it: `model.onnx` and whatever else is given."""
@@ -72,11 +74,9 @@ def assignment(
     )
 
 
-def beside(
-    route: Route, share: float, *, role: Role = Role.SPLIT, sticky: str = "", until_ms: int = 0
-) -> Route:
-    """The route to a version beside the one that serves."""
-    return dataclasses.replace(route, role=role, weight=share, sticky=sticky, until_ms=until_ms)
+def beside(route: Route, share: float, *, role: Role = Role.SPLIT, sticky: str = "") -> Route:
+    """The route to a version beside the one that serves; a registrar does not end it."""
+    return dataclasses.replace(route, role=role, weight=share, sticky=sticky, until_ms=LATE_MS)
 
 
 def with_arm(

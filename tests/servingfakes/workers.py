@@ -27,6 +27,7 @@ class FakeServable:
     engine_seconds = 0.001
     is_batched = False
     is_light = True
+    facts: Mapping[str, Any] = {}
 
     def __init__(self, digest: str, predict: Callable[[Any], Any] | None = None) -> None:
         self.digest = digest
@@ -37,6 +38,9 @@ class FakeServable:
 
     def tensors(self, answer: Mapping[str, Any]) -> Mapping[str, Any]:
         return answer
+
+    def known(self, _seen: Mapping[str, Any]) -> Mapping[str, Any]:
+        return self.facts
 
     def predict(self, body: Mapping[str, Any], seen: dict[str, Any] | None = None) -> Any:
         if seen is not None:

@@ -80,7 +80,7 @@ def test_an_arm_that_fails_its_trial_refuses_the_entry_and_says_which_and_why(
         f"v2 ({two.digest[:12]}), to be beside what serves, refused: answers NaN"
     )
     told = node.ledger.told[-1]["models"]["iris"]
-    assert told["refused_seq"] is None, "no verdict on what serves: nobody is to roll it back"
+    assert told["refused_seq"] == "1.2", "so that the registrar ends it, if all nodes say so"
     node.now, node.trial.refused = 2.0, set()
     node.step()
     assert (node.worker.answers(), arm(node)) == ((2, one.digest), two.digest)

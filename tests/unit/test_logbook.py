@@ -208,6 +208,16 @@ def test_columns_that_are_not_kept_or_hashed_are_nowhere_in_the_record(bench: Be
         assert not any(word in text for word in (b"Ada", b"Bob", b"Ulm"))
 
 
+def test_of_a_series_its_last_value_is_told_unless_the_policy_is_private(bench: Bench) -> None:
+    servable: Any = bench.worker.manager.loaded("iris")
+    servable.facts = {"last_known_price": 31.5, "data_points": 60}
+    bench.ask({"inputs": [1]})
+    bench.monitoring = Monitoring({"iris": Kept(keep=frozenset({"inputs"}))})
+    bench.ask({"inputs": [1]})
+    told = [(record.last_known_price, record.data_points) for record in bench.spool.records]
+    assert told == [(31.5, 60), (None, None)]
+
+
 def _raise(value: object) -> object:
     raise KeyError(value)
 
