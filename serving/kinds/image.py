@@ -170,7 +170,9 @@ class Image:
         if told is not None:
             first = self._wanted.channels_first
             rows = (array.transpose(1, 2, 0) if first else array for array in arrays)
-            told.extend({**one.told(), **looks(row)} for one, row in zip(pictures, rows, strict=True))
+            told.extend(
+                {**one.told(), **looks(row)} for one, row in zip(pictures, rows, strict=True)
+            )
         batch = np.stack(arrays)
         output = self._engine.outputs[0]
         values = np.asarray(self._engine.run({self._engine.inputs[0].name: batch})[output])
