@@ -87,11 +87,11 @@ def test_it_knows_how_the_pictures_looked_that_it_learnt_from(eye: Setting) -> N
 def test_the_same_cameras_pictures_look_as_those_that_were_learnt_from(
     eye: Setting, servable: Servable
 ) -> None:
-    """And another one's do not: a third of the bins' middle is empty or crowded."""
+    """And another one's do not: chance alone, with 80 pictures and 60, is 0.26 on average."""
     profile = read(eye.version, experiment="eyes").profile
     assert profile is not None
     far = {camera: worst(profile, servable, camera) for camera in CAMERAS}
-    assert far["standard_camera"] < 0.75 < far["other_camera"]
+    assert far["standard_camera"] < 1 < far["other_camera"]
 
 
 def worst(profile: ReferenceProfile, servable: Servable, camera: str) -> float:

@@ -1,6 +1,6 @@
 """A clinic with a camera: labelled pictures in a folder, and a client that asks about others.
 
-The pictures are drawn (training/images): the same eyes for the same seed, whichever camera.
+The pictures are drawn by the shipped command: the same eyes for the same seed, by either camera.
 """
 
 from __future__ import annotations
@@ -9,23 +9,18 @@ import base64
 import contextlib
 import http.client
 import json
-import shutil
+import subprocess
+import sys
 import threading
 from collections import Counter
 from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import count
 from pathlib import Path
 
-from tests.servingfakes.node import Node
-from training.data.folder import CAVEAT_FILE
-from training.data.fundus import CAVEAT
-from training.images.anatomy import CLASSES
+from registry.process import die_with_parent
+from tests.servingfakes.node import ROOT, Node
 from training.images.camera import CAMERAS
-from training.images.pictures import encode
-from training.images.retina import draw
 
 USUAL, OTHER = CAMERAS
 SIZE = 48
@@ -33,43 +28,43 @@ _TOGETHER = 8  # pictures a request
 _PAUSE_SECONDS = 0.25
 
 
-def drawn(camera: str, number: int, *, seed: int) -> list[bytes]:
-    """So many pictures as PNG, each class in turn."""
-    one = partial(_png, camera, seed)
-    with ProcessPoolExecutor(2) as drawing:
-        return [*drawing.map(one, range(number), chunksize=40)]
+@dataclass(frozen=True)
+class Drawing:
+    """Pictures that are being drawn into a folder, a directory a class."""
 
+    folder: Path
+    process: subprocess.Popen[bytes]
 
-def _png(camera: str, seed: int, number: int) -> bytes:
-    label = CLASSES[number % len(CLASSES)]
-    return encode(draw((seed, number), label, size=SIZE, camera=camera)[0])
+    @classmethod
+    def begin(cls, folder: Path, camera: str, *, each: int, seed: int) -> Drawing:
+        """So many of each class; `done` waits for them."""
+        options = {"--each": each, "--size": SIZE, "--seed": seed, "--camera": camera}
+        process = subprocess.Popen(
+            [sys.executable, "-m", "training.images", str(folder)]
+            + [str(word) for pair in options.items() for word in pair],
+            cwd=ROOT,
+            stderr=subprocess.PIPE,
+            preexec_fn=die_with_parent,  # noqa: PLW1509 - no threads yet
+        )
+        return cls(folder, process)
 
+    def done(self) -> Path:
+        """The folder, once all of them are in it."""
+        _, said = self.process.communicate(timeout=600)
+        assert self.process.returncode == 0, said.decode()
+        return self.folder
 
-def label(folder: Path, pictures: list[bytes]) -> None:
-    """Put pictures, with their labels, in the place of those that are in a folder."""
-    fresh = folder.with_name(f".{folder.name}")
-    for number, data in enumerate(pictures):
-        path = fresh / CLASSES[number % len(CLASSES)] / f"{number:05}.png"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(data)
-    (fresh / CAVEAT_FILE).write_text(CAVEAT, encoding="utf-8")
-    shutil.rmtree(folder, ignore_errors=True)
-    fresh.rename(folder)
-
-
-def bodies(pictures: list[bytes]) -> list[bytes]:
-    """Requests that ask about all of them, some at a time."""
-    texts = [base64.b64encode(data).decode() for data in pictures]
-    parts = range(0, len(texts), _TOGETHER)
-    return [
-        json.dumps({"instances": [{"b64": text} for text in texts[at : at + _TOGETHER]]}).encode()
-        for at in parts
-    ]
+    def bodies(self) -> list[bytes]:
+        """Requests that ask about all of them, each class in turn, some pictures at a time."""
+        paths = sorted(self.done().glob("*/*.png"), key=lambda path: path.name)
+        cells = [{"b64": base64.b64encode(path.read_bytes()).decode()} for path in paths]
+        parts = range(0, len(cells), _TOGETHER)
+        return [json.dumps({"instances": cells[at : at + _TOGETHER]}).encode() for at in parts]
 
 
 @dataclass
 class Client:
-    """Asks a node about one picture after the other, until it is told to stop."""
+    """Asks a node about some pictures after others, until it is told to stop."""
 
     node: Node
     model: str
