@@ -25,7 +25,7 @@ from tests.servingfakes.node import ROOT, Node
 from training.following.actor import owner
 
 # Of everything that is waited for: a training on two processors that have other work too.
-_PATIENCE_SECONDS = 400
+_PATIENCE_SECONDS = 600
 
 
 @dataclass

@@ -93,7 +93,7 @@ def alert(manager: Watching) -> str | None:
     return states.pop() if states else None
 
 
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(1800)
 def test_another_camera_is_noticed_learnt_and_served_with_no_hand_in_it(
     baton: Circle, tmp_path: Path
 ) -> None:
