@@ -58,6 +58,12 @@ class Settings(Places):
     jobs_at_once: int = setting(
         2, "jobs", "Most jobs of one API key that run at once; the others wait."
     )
+    data: str = setting(
+        "",
+        "path",
+        "Where jobs find a series of source csv or folder by its name, as `prices.csv` or a "
+        "directory `eyes`. Default: jobs read no files.",
+    )
     gates: Path = setting(PACKAGED_GATES, "path", "The gates file that judges every version.")
     environment: str = setting("development", "label", "Tag on runs; nothing depends on it.")
     actor: str = setting("", "name", "Who promotes, in the ledger. Default: the login name.")

@@ -53,7 +53,8 @@ class Packaged:
     """What `package` made: which engine runs which file (a path inside the version's folder).
 
     `feed` holds hold-out rows as an ONNX graph takes them, an array an input: with it, what joint
-    calls would gain is measured.
+    calls would gain is measured. `logged` are numbers of the training part, [n] each, that requests
+    are logged with besides the fields: by their names in the prediction log.
     """
 
     engine: str
@@ -61,6 +62,7 @@ class Packaged:
     schema: Mapping[str, Any]
     golden: Golden
     feed: Mapping[str, Array] | None = None
+    logged: Mapping[str, Array] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)

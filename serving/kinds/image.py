@@ -24,6 +24,7 @@ from registry.errors import (
     SignatureMismatch,
     WrongShape,
 )
+from registry.looks import looks
 from registry.params import Given, Param
 from registry.signature import Column, Signature, Tensor, describe
 from serving.kinds import envelopes
@@ -91,10 +92,11 @@ class Image:
     def predict(self, body: Mapping[str, Any], seen: Seen | None = None) -> dict[str, Any]:
         """Answer `body` with one prediction a picture; see the module for its forms."""
         pictures = self._pictures(body)
+        told: list[dict[str, Any]] = []
+        answer = self._answer(pictures, None if seen is None else told)
         if seen is not None:
-            told = [picture.told() for picture in pictures]
             seen.update((name, [one[name] for one in told]) for name in told[0])
-        return self._answer(pictures)
+        return answer
 
     def tensors(self, answer: Mapping[str, Any]) -> Mapping[str, Any]:
         """Labels and confidences; probabilities in the order of the labels."""
@@ -152,15 +154,26 @@ class Image:
         cells = columns[list(names).index(NAME)]
         return [(f"{NAME}[{number}]", cell) for number, cell in enumerate(cells)]
 
-    def _answer(self, pictures: Sequence[Picture]) -> dict[str, Any]:
-        """One prediction each; only so many are held decoded at a time."""
+    def _answer(
+        self, pictures: Sequence[Picture], told: list[dict[str, Any]] | None = None
+    ) -> dict[str, Any]:
+        """One prediction each, and what is remembered of it; few are held decoded at a time."""
         parts = range(0, len(pictures), self._together)
-        asked = [self._probabilities(pictures[at : at + self._together]) for at in parts]
+        asked = [self._probabilities(pictures[at : at + self._together], told) for at in parts]
         return {"predictions": [self._told(row) for part in asked for row in part.tolist()]}
 
-    def _probabilities(self, pictures: Sequence[Picture]) -> NDArray[Any]:
+    def _probabilities(
+        self, pictures: Sequence[Picture], told: list[dict[str, Any]] | None
+    ) -> NDArray[Any]:
         """[pictures, labels]."""
-        batch = np.stack([picture.array(self._wanted) for picture in pictures])
+        arrays = [picture.array(self._wanted) for picture in pictures]
+        if told is not None:
+            first = self._wanted.channels_first
+            rows = (array.transpose(1, 2, 0) if first else array for array in arrays)
+            told.extend(
+                {**one.told(), **looks(row)} for one, row in zip(pictures, rows, strict=True)
+            )
+        batch = np.stack(arrays)
         output = self._engine.outputs[0]
         values = np.asarray(self._engine.run({self._engine.inputs[0].name: batch})[output])
         shape = (len(pictures), len(self._labels))

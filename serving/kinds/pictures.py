@@ -90,7 +90,7 @@ class Picture:
         return self.width * self.height
 
     def told(self) -> dict[str, Any]:
-        """What is remembered of it, as it came: format, pixels a side, bytes, SHA-256 (hex)."""
+        """What is remembered of it as it came: format, pixels a side, bytes, SHA-256 (hex)."""
         return {
             "format": self._format,
             "width": self.width,

@@ -87,6 +87,7 @@ def monitor(
     *,
     runs: WindowRuns | None = None,
     now: float = NOW,
+    window: float = WINDOW,
     **parts: Any,
 ) -> Monitor:
     made = Parts(
@@ -100,7 +101,7 @@ def monitor(
             **parts,
         }
     )
-    return Monitor(made, window_seconds=WINDOW, clock=lambda: now)
+    return Monitor(made, window_seconds=window, clock=lambda: now)
 
 
 def found(settings: Settings, experiment: str = "iris-pipeline_api") -> list[Any]:

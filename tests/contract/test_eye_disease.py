@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-import base64
 import json
 from collections.abc import Callable
+from typing import Any
 
+import numpy as np
 import pytest
 
 from registry.bundle import Bundle, Manifest
+from registry.profile import ReferenceProfile, population_stability
 from serving.kinds import Limits
 from serving.servable import Servable
 from tests.contract.trainings import TINY, Setting
+from tests.servingfakes.pictures import b64
 from training.images.anatomy import CLASSES
+from training.images.camera import CAMERAS
 from training.images.pictures import encode
 from training.images.retina import draw
+from training.monitoring.reference import read
 
 CAVEAT = "synthetic, not clinical"
 
@@ -40,7 +45,7 @@ def test_the_version_answers_its_golden_pictures_as_keras_did(servable: Servable
 def test_a_picture_is_answered_with_label_confidence_and_probabilities(servable: Servable) -> None:
     pictures = [draw((8, n), name, size=64, camera="standard_camera")[0]
                 for n, name in enumerate(CLASSES)]  # fmt: skip
-    body = {"instances": [{"b64": base64.b64encode(encode(one)).decode()} for one in pictures]}
+    body = {"instances": [{"b64": b64(encode(one))} for one in pictures]}
     told = servable.predict(body)["predictions"]
     assert len(told) == len(CLASSES)
     for one in told:
@@ -67,6 +72,38 @@ def test_everything_says_that_the_pictures_are_drawn(eye: Setting) -> None:
     assert CAVEAT in bundle.evaluation.series
     assert bundle.schema["caveat"] == CAVEAT
     assert run.data.tags["baton.caveat"] == version.tags["baton.caveat"] == CAVEAT
+
+
+def test_it_knows_how_the_pictures_looked_that_it_learnt_from(eye: Setting) -> None:
+    """By the same numbers as a worker writes down of a picture that it is asked about."""
+    reference = read(eye.version, experiment="eyes")
+    assert reference.profile is not None
+    assert reference.features == ("red", "green", "blue", "contrast")
+    learnt, held = (1 - eye.plan.params["test_size"], eye.plan.params["test_size"])
+    assert reference.profile.rows == TINY["eye_disease"]["images"] * learnt
+    assert reference.profile.predicted_rows == TINY["eye_disease"]["images"] * held
+
+
+def test_the_same_cameras_pictures_look_as_those_that_were_learnt_from(
+    eye: Setting, servable: Servable
+) -> None:
+    """And another one's do not: chance alone, with 80 pictures and 60, is 0.26 on average."""
+    profile = read(eye.version, experiment="eyes").profile
+    assert profile is not None
+    far = {camera: worst(profile, servable, camera) for camera in CAMERAS}
+    assert far["standard_camera"] < 1 < far["other_camera"]
+
+
+def worst(profile: ReferenceProfile, servable: Servable, camera: str) -> float:
+    """The largest stability index of how 80 pictures look, as a worker logs them."""
+    drawn = [draw((8, n), CLASSES[n % 4], size=32, camera=camera)[0] for n in range(80)]
+    seen: dict[str, Any] = {}
+    servable.predict({"instances": [{"b64": b64(encode(one))} for one in drawn]}, seen)
+    indices = []
+    for name, known in profile.numbers.items():
+        counts = known.counts(np.asarray(seen[name]))
+        indices.append(population_stability(known.shares, (counts / counts.sum()).tolist()))
+    return max(indices)
 
 
 def test_a_class_a_number_and_both_baselines_are_measured(eye: Setting) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import socket
 import uuid
 from collections.abc import Callable
@@ -94,6 +95,52 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Settings:
 def test_what_a_request_means_as_a_plan(settings: Settings, body: Any, expected: Any) -> None:
     plan = planned(TrainBody.of(body), settings)
     assert (plan.workload, plan.model, plan.source, plan.series) == expected
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    """What an operator keeps for jobs, and beside it what nobody is to read."""
+    kept = tmp_path / "data"
+    (kept / "eyes").mkdir(parents=True)
+    (kept / ".hidden").mkdir()
+    for path in (kept / "prices.csv", kept / "notes.txt", tmp_path / "secrets.csv"):
+        path.write_text("ds,y\n")
+    return kept
+
+
+@pytest.mark.parametrize(
+    ("asked", "file"),
+    [
+        ({"workload": "petr4", "source": "csv", "series": "prices"}, "prices.csv"),
+        ({"workload": "eye_disease", "source": "folder", "series": "eyes"}, "eyes"),
+    ],
+)
+def test_a_job_finds_files_by_their_series_where_its_operator_keeps_them(
+    settings: Settings, data: Path, asked: Any, file: str
+) -> None:
+    plan = planned(TrainBody.of(asked), dataclasses.replace(settings, data=str(data)))
+    assert (plan.source, plan.series) == (asked["source"], asked["series"])
+    assert plan.file == str(data / file)
+
+
+@pytest.mark.parametrize(
+    ("source", "series"),
+    [
+        *(("csv", name) for name in (None, "eyes", "notes", "../secrets", "/etc/passwd", "")),
+        *(("folder", name) for name in (None, "prices.csv", ".hidden", "..", "../data", "eyes/")),
+    ],
+)
+def test_a_job_names_no_path(settings: Settings, data: Path, source: str, series: Any) -> None:
+    body = TrainBody(workload="eye_disease", source=source, series=series, params={})
+    with pytest.raises(UnknownName, match=f"series of source {source} in BATON_DATA"):
+        planned(body, dataclasses.replace(settings, data=str(data)))
+
+
+@pytest.mark.parametrize("place", ["", "nowhere"])
+def test_without_such_a_place_it_is_said(settings: Settings, place: str) -> None:
+    body = TrainBody(workload="eye_disease", source="folder", series="eyes", params={})
+    with pytest.raises(UsageError, match="BATON_DATA"):
+        planned(body, dataclasses.replace(settings, data=place))
 
 
 def test_the_rest_of_a_request_is_the_plans(settings: Settings) -> None:

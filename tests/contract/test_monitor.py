@@ -144,6 +144,13 @@ def test_a_window_that_is_not_over_or_may_still_fill_waits(settings: Settings) -
     assert found(settings) == []
 
 
+def test_a_short_window_is_waited_for_no_longer_than_it_is(settings: Settings) -> None:
+    log = FakePredictionLog(records(SINCE, 5))
+    for now, written in ((SINCE + 19, 0), (SINCE + 20, 1)):
+        monitor(settings, log, now=now, window=10.0).catch_up()
+        assert len(found(settings)) == written
+
+
 def test_an_alert_is_recorded_with_its_time_and_drift_is_marked(settings: Settings) -> None:
     shifted = records(SINCE, 250, inputs={"petal width (cm)": [0.9]})
     page = Page()

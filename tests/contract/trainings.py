@@ -53,16 +53,20 @@ class Setting:
 def train(plan: Plan, settings: Settings) -> Trained:
     """Run the pipeline: here, or as a command that finds the environment with its libraries.
 
-    Where there is none, the test is skipped on a laptop and fails in CI.
+    Where there is none, see `require`.
     """
-    about = get(plan.workload).about
-    if not apart.missing(about):
+    require(plan.workload)
+    if not apart.missing(get(plan.workload).about):
         return run(plan, settings)
-    if not apart.PYTHON.exists():
-        ServiceMissing(
-            f"{about.name} needs {', '.join(apart.missing(about))}: make setup GROUP={apart.GROUP}"
-        ).skip_or_fail()
     return _elsewhere(plan, settings)
+
+
+def require(workload: str) -> None:
+    """Skip the test, or fail it in CI, where a workload's libraries are in no environment."""
+    if (missing := apart.missing(get(workload).about)) and not apart.PYTHON.exists():
+        ServiceMissing(
+            f"{workload} needs {', '.join(missing)}: make setup GROUP={apart.GROUP}"
+        ).skip_or_fail()
 
 
 def _elsewhere(plan: Plan, settings: Settings) -> Trained:

@@ -44,6 +44,18 @@ def test_features_are_what_requests_carry_and_classes_have_names(root: Path) -> 
     assert found.missing == ""
 
 
+@pytest.mark.parametrize(("kind", "features"), [("image", ("red", "contrast")), ("tabular", ())])
+def test_requests_of_pictures_carry_how_they_look(
+    tmp_path: Path, kind: str, features: tuple[str, ...]
+) -> None:
+    write_bundle(tmp_path / "pictures", kind=kind)
+    learnt = NumberProfile((0.5,), (0.5, 0.5))
+    numbers = {"red": learnt, "width": learnt, "contrast": learnt}
+    put(tmp_path / "pictures", "profile.json", ReferenceProfile(9, numbers, {}).to_json())
+    put(tmp_path / "pictures", "model_schema.json", {"inputs": [{"name": "image"}]})
+    assert read(tmp_path / "pictures", experiment="eyes").features == features
+
+
 def test_a_bundle_from_before_has_no_profile_of_its_answers(root: Path) -> None:
     old = PROFILE.to_json()
     del old["predicted"], old["predicted_rows"]

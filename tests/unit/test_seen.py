@@ -13,9 +13,9 @@ from registry.signature import Column, Tensor
 from serving.kinds.forecast import Forecast
 from serving.kinds.tabular import Tabular
 from serving.kinds.window import WindowForecast
-from tests.servingfakes.pictures import RED, picture
+from tests.servingfakes.pictures import BLUE, GREEN, RED, picture
 from tests.unit.test_forecast_kind import NEEDY, ROW, CountingEngine
-from tests.unit.test_image_kind import image
+from tests.unit.test_image_kind import Colours, image
 from tests.unit.test_serving_tabular import FOUR, OnesEngine, tabular
 from tests.unit.test_window_kind import OWN, SCHEMA, Engine
 
@@ -78,7 +78,20 @@ def test_of_pictures_it_is_told_what_they_are_and_not_what_they_show() -> None:
     found = seen(image(), {"instances": [png, png]})
     assert found["sha256"] == [hashlib.sha256(png).hexdigest()] * 2
     assert (found["format"], found["bytes"]) == (["PNG"] * 2, [len(png)] * 2)
-    assert found.keys() == {"format", "width", "height", "bytes", "sha256"}
+    looks = {"red", "green", "blue", "contrast"}
+    assert found.keys() == {"format", "width", "height", "bytes", "sha256", *looks}
+
+
+@pytest.mark.parametrize("engine", [None, Colours((-1, 3, 4, 4)), Colours(dtype="float32")])
+def test_of_each_picture_it_is_told_how_it_looks(engine: Colours | None) -> None:
+    """More than are in the graph at once, and channels first or last."""
+    bodies = [picture(one) for one in (RED, GREEN, BLUE) * 5]
+    found = seen(image(engine), {"instances": bodies})
+    assert found["red"] == [255.0, 0.0, 0.0] * 5
+    assert found["green"] == [0.0, 255.0, 0.0] * 5
+    assert found["blue"] == [0.0, 0.0, 255.0] * 5
+    assert found["contrast"] == [120.21] * 15
+    assert len(found["sha256"]) == 15
 
 
 def test_nothing_is_told_unless_it_is_asked_for() -> None:

@@ -7,7 +7,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from registry.bundle import FOLDER, Golden
+from registry.looks import looks
 from training import keras_model, onnx_model
 from training.data.dataset import LABEL, PICTURE
 from training.images import pictures
@@ -61,7 +64,14 @@ def package(model: Any, material: Material, folder: Path, *, ask: Ask) -> Packag
         },
         golden=Golden(tuple(examples), rtol=_GOLDEN_TOLERANCE, atol=_GOLDEN_TOLERANCE),
         feed={onnx_model.input_names(graph)[0]: held_out[:_TIMED_ROWS]},
+        logged=_looks(material.train[PICTURE].tolist(), model.input_shape[1]),
     )
+
+
+def _looks(paths: Sequence[str], size: int) -> dict[str, Array]:
+    """Those of what was learnt from, as the network saw it: [n] each."""
+    found = [looks(pictures.read([path], size)[0]) for path in paths]
+    return {name: np.array([one[name] for one in found]) for name in found[0]}
 
 
 def _parity(graph: Path, held_out: Array, answers: Array, artifacts: Path) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from functools import partial
-from typing import Any
+from pathlib import Path
+from typing import Any, Final
 
+from registry.errors import UnknownName, UsageError
 from registry.job_bodies import TrainBody
 from registry.settings import Settings
 from training import apart
@@ -19,6 +21,9 @@ from training.pipeline import run
 from training.steps import STEPS, Step
 from training.workload import Workload
 from training.workloads import get
+
+# Sources that read files, and what a series of theirs ends with in BATON_DATA.
+_FILED: Final = {"csv": ".csv", "folder": ""}
 
 
 def train(asked: Asked, channel: Channel, settings: Settings) -> Mapping[str, Any]:
@@ -49,7 +54,7 @@ def planned(body: TrainBody, settings: Settings) -> Plan:
 
     A ticker without a source is a bundled one if there is one of its name, else Yahoo's.
     """
-    source = body.source
+    source, series = body.source, body.ticker or body.series
     if body.ticker and source is None:
         source = "sample" if body.ticker in Sample().series else "yahoo"
     return Plan.of(
@@ -57,13 +62,34 @@ def planned(body: TrainBody, settings: Settings) -> Plan:
         settings,
         params=body.params,
         source=source,
-        series=body.ticker or body.series,
+        series=series,
+        file=kept(source, series or "", settings) if source in _FILED else None,
         experiment=body.experiment,
         model=body.model,
         seed=body.seed,
         start_date=body.start_date,
         end_date=body.end_date,
     )
+
+
+def kept(source: str, series: str, settings: Settings) -> Path:
+    """The file or directory of a series in BATON_DATA: whoever asks for a job names no paths.
+
+    Raises UnknownName listing what there is, UsageError where nothing is set.
+    """
+    if not settings.data:
+        raise UsageError(f"source {source}: jobs read files of BATON_DATA, which is not set here")
+    suffix, root = _FILED[source], Path(settings.data).expanduser()
+    if not root.is_dir():
+        raise UsageError(f"source {source}: BATON_DATA is no directory here")
+    there = {
+        path.name.removesuffix(suffix): path
+        for path in sorted(root.iterdir())
+        if path.name.endswith(suffix) and path.is_dir() == (not suffix) and path.name[0] != "."
+    }
+    if series not in there:
+        raise UnknownName(f"series of source {source} in BATON_DATA", series, there)
+    return there[series]
 
 
 def told(channel: Channel, steps: Mapping[str, Step] = STEPS) -> Mapping[str, Step]:

@@ -37,7 +37,7 @@ from training.monitoring.verdict import State, Verdict
 from training.monitoring.weekly import Weekly
 from training.monitoring.window_run import WindowRun, WindowRuns, iso
 
-# What is on its way into the log when a window ends.
+# What is on its way into the log when a window ends; as long as a window, if that is shorter.
 _SETTLE_SECONDS = 30.0
 _LONGEST_SECONDS = 7 * 86_400.0
 _RETRY_SECONDS = 30.0
@@ -94,6 +94,7 @@ class Monitor:
         """Nothing is read yet."""
         self._parts = parts
         self._length = window_seconds
+        self._settle = min(_SETTLE_SECONDS, window_seconds)
         self._clock = clock
         self._versions: dict[tuple[str, str], _Version] = {}
         self._answering: dict[str, str] = {}
@@ -137,7 +138,7 @@ class Monitor:
 
     def _due(self) -> Iterator[float]:
         """The beginnings of the windows that are over and not written."""
-        settled = self._clock() - _SETTLE_SECONDS
+        settled = self._clock() - self._settle
         since = self._begin(settled) if self._next is None else self._next
         while since + self._length <= settled:
             yield since
@@ -158,7 +159,7 @@ class Monitor:
 
     def _until_due(self) -> float:
         """How long nothing is to be done."""
-        ends = (self._next or self._clock()) + self._length + _SETTLE_SECONDS
+        ends = (self._next or self._clock()) + self._length + self._settle
         return min(self._length, max(0.1, ends - self._clock()))
 
     def _window(self, since: float, until: float) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
+from registry import looks
 from registry.bundle import FOLDER, Bundle
 from registry.client import RegistryClient, reaching
 from registry.errors import BundleInvalid, UnknownName
@@ -150,4 +151,6 @@ def _features(bundle: Bundle, profile: ReferenceProfile | None) -> tuple[str, ..
     asked = {str(one.get("name")) for one in schema if isinstance(one, Mapping)}
     if bundle.signature is not None:
         asked |= {column.name for column in bundle.signature.columns}
+    if bundle.kind == "image":
+        asked |= {*looks.NAMES}
     return tuple(name for name in (*profile.numbers, *profile.labels) if name in asked)

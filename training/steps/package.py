@@ -37,7 +37,7 @@ def package(workload: Workload, job: Job) -> None:
     files.write(f"bundle/{FOLDER}/model_schema.json", made.schema)
     files.write(f"bundle/{FOLDER}/golden.json", made.golden.to_json())
     files.write(f"bundle/{FOLDER}/evaluation.json", files.read("evaluation.json"))
-    files.write(f"bundle/{FOLDER}/profile.json", _profile(workload, job).to_json())
+    files.write(f"bundle/{FOLDER}/profile.json", _profile(workload, job, made).to_json())
     if missing := Bundle.open(folder).missing():
         raise StepFailed(f"package {workload.about.name}: missing {', '.join(missing)}")
     job.run.log_artifacts(files.artifacts)
@@ -51,17 +51,17 @@ def _batching(made: Packaged, model: Path) -> dict[str, Any]:
     return measure(onnx_model.asked(model), made.feed, rtol=golden.rtol, atol=golden.atol).to_json()
 
 
-def _profile(workload: Workload, job: Job) -> ReferenceProfile:
+def _profile(workload: Workload, job: Job, made: Packaged) -> ReferenceProfile:
     """What was learnt from, column by column, and what is answered; dates have no distribution."""
     kinds = {field.name: field.kind for field in workload.about.fields}
     train = job.material().train
     predicted = _predicted(workload, job)
+    columns = {name: train[name] for name, kind in kinds.items() if kind == "number"}
     return ReferenceProfile(
         rows=len(train),
         numbers={
-            name: NumberProfile.of(train[name].to_numpy(dtype=float))
-            for name, kind in kinds.items()
-            if kind == "number"
+            name: NumberProfile.of(np.asarray(values, dtype=float))
+            for name, values in {**columns, **made.logged}.items()
         },
         labels={
             name: LabelProfile.of(train[name]) for name, kind in kinds.items() if kind == "label"
