@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
+from registry.beside import BESIDE
 from registry.errors import SettingsError, Unreachable
 from registry.ledger import BEGINNING, Door, EntryKind, Ledger, Position
 from serving import metrics
@@ -35,6 +36,7 @@ class LedgerHeads:
         ours = [entry for entry in heads if self.every_model or entry.model in self.expected]
         for entry in ours:
             metrics.LEDGER_SEQ.labels(entry.model).set(entry.key.seq if entry.route else 0)
-            by_itself = entry.kind is EntryKind.ROLLBACK and entry.door in _BY_ITSELF
-            metrics.ROLLED_BACK.labels(entry.model).set(by_itself)
+            if entry.kind not in BESIDE:
+                by_itself = entry.kind is EntryKind.ROLLBACK and entry.door in _BY_ITSELF
+                metrics.ROLLED_BACK.labels(entry.model).set(by_itself)
         return [Aspired.of(entry) for entry in ours]

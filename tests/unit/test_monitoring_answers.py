@@ -83,3 +83,9 @@ def test_a_cell_that_is_no_number_is_in_no_bin() -> None:
     tally = counted(reference, inputs={"x": [0.1, None, "9f", True, float("nan"), 0.9]})
     assert tally.column("x") == ([0.5, 0.5], [0.5, 0.5], 2)
     assert counted(reference, inputs={"x": DIGEST}).column("x")[2] == 0
+
+
+def test_a_version_beside_the_one_that_serves_was_never_the_last_that_did() -> None:
+    reference = Reference(experiment="e")
+    assert counted(reference, outputs={}, rows=1, time=5.0, arm="split").last == 0
+    assert counted(reference, outputs={}, rows=1, time=5.0).last == 5

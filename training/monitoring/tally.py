@@ -14,6 +14,7 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from registry.ledger import Role
 from registry.predictions import Prediction
 from registry.profile import NumberProfile, ReferenceProfile
 from training.monitoring.answers import Answer, is_number, read
@@ -44,7 +45,7 @@ class Tally:
     refused: int = 0
     failed: int = 0
     rows: int = 0
-    last: float = 0.0
+    last: float = 0.0  # of what it answered as the one that serves
     latencies: array[float] = field(default_factory=_doubles)
     confidences: array[float] = field(default_factory=_doubles)
     deviations: array[float] = field(default_factory=_doubles)
@@ -58,7 +59,8 @@ class Tally:
     def add(self, record: Prediction) -> None:
         """Count one more."""
         self.requests += 1
-        self.last = max(self.last, record.time)
+        if record.arm == Role.SERVE:  # whatever is beside it comes and goes
+            self.last = max(self.last, record.time)
         if record.status >= _REFUSED:
             self.failed += record.status >= _FAILED
             self.refused += record.status < _FAILED
