@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from tests.stack.composed import GATES, OVERRIDE
 from tests.stack.tools import ROOT, compose, configuration, tool
 
 PRODUCTION, MINIO = "docker-compose.prod.yml", "docker-compose.minio.yml"
@@ -174,3 +175,17 @@ def test_hadolint_minds_what_it_should(tmp_path: Path):
     )
     assert done.returncode != 0
     assert "DL3007" in done.stdout
+
+
+def test_gates_of_ones_own_are_put_where_they_are_read(config: Mapping[str, Any], tmp_path: Path):
+    override = tmp_path / "test.yml"
+    override.write_text(OVERRIDE)
+    found = configuration(PRODUCTION, str(override), STACK_GATES=GATES)["services"]
+    readers = {name for name, one in found.items() if "BATON_GATES" in (one["environment"] or {})}
+    mounted = {
+        name
+        for name, one in found.items()
+        if any(volume["target"] == GATES for volume in one.get("volumes", []))
+    }
+    assert readers == mounted == {"registrar", "monitor"}
+    assert "mounts the file into `registrar` and `monitor`" in (ROOT / "docs/compose.md").read_text()
