@@ -64,7 +64,7 @@ def checks(stack: Stack) -> Sequence[tuple[str, Callable[[], str]]]:
         if status != http.client.OK:
             return f"expected 200, got {status}"
         found = json.loads(text)["models"]
-        sys.stdout.write(f"        serves {', '.join(m['name'] for m in found) or 'nothing yet'}\n")
+        sys.stdout.write(f"        serves {', '.join(m['model'] for m in found) or 'nothing yet'}\n")
         return ""
 
     return (
