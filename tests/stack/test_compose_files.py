@@ -188,4 +188,5 @@ def test_gates_of_ones_own_are_put_where_they_are_read(config: Mapping[str, Any]
         if any(volume["target"] == GATES for volume in one.get("volumes", []))
     }
     assert readers == mounted == {"registrar", "monitor"}
-    assert "mounts the file into `registrar` and `monitor`" in (ROOT / "docs/compose.md").read_text()
+    page = (ROOT / "docs" / "compose.md").read_text(encoding="utf-8")
+    assert "mounts the file into `registrar` and `monitor`" in page
