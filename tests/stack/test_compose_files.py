@@ -6,6 +6,7 @@ import copy
 import re
 import subprocess
 from collections.abc import Iterator, Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
@@ -190,3 +191,15 @@ def test_gates_of_ones_own_are_put_where_they_are_read(config: Mapping[str, Any]
     assert readers == mounted == {"registrar", "monitor"}
     page = (ROOT / "docs" / "compose.md").read_text(encoding="utf-8")
     assert "mounts the file into `registrar` and `monitor`" in page
+
+
+def test_no_network_of_ours_is_among_those_that_docker_takes_for_others(config: Mapping[str, Any]):
+    """It takes them in turn: a stack that was made anew often enough met itself there."""
+    taken = [*(f"172.{number}.0.0/16" for number in range(17, 32)), "192.168.0.0/16"]
+    ours = [
+        ip_network(one["subnet"])
+        for network in config["networks"].values()
+        for one in network.get("ipam", {}).get("config", [])
+    ]
+    assert ours
+    assert [one for one in ours if any(one.overlaps(ip_network(pool)) for pool in taken)] == []
