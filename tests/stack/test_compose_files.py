@@ -182,7 +182,9 @@ def test_gates_of_ones_own_are_put_where_they_are_read(config: Mapping[str, Any]
     override = tmp_path / "test.yml"
     override.write_text(OVERRIDE)
     found = configuration(PRODUCTION, str(override), STACK_GATES=GATES)["services"]
-    readers = {name for name, one in found.items() if "BATON_GATES" in (one["environment"] or {})}
+    readers = {
+        name for name, one in found.items() if "BATON_GATES" in (one.get("environment") or {})
+    }
     mounted = {
         name
         for name, one in found.items()
