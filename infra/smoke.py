@@ -63,8 +63,8 @@ def checks(stack: Stack) -> Sequence[tuple[str, Callable[[], str]]]:
         status, text = stack.ask(stack.https_port, "/models", has_key=True)
         if status != http.client.OK:
             return f"expected 200, got {status}"
-        found = json.loads(text)["models"]
-        sys.stdout.write(f"        serves {', '.join(m['name'] for m in found) or 'nothing yet'}\n")
+        names = ", ".join(one["model"] for one in json.loads(text)["models"])
+        sys.stdout.write(f"        serves {names or 'nothing yet'}\n")
         return ""
 
     return (

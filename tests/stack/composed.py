@@ -34,10 +34,11 @@ IRIS = {
     ]
 }
 # Beside the stack's own file: gates that let in what learnt from bundled data.
-_OVERRIDE = f"""
+OVERRIDE = f"""
 services:
-  registrar:
+  registrar: &gates
     volumes: ["./benchmarks/gates.toml:{GATES}:ro"]
+  monitor: *gates
 """
 
 
@@ -62,7 +63,7 @@ class Stack:
             if (ROOT / name).is_file():
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 (folder / name).write_bytes((ROOT / name).read_bytes())
-        (folder / "test.yml").write_text(_OVERRIDE)
+        (folder / "test.yml").write_text(OVERRIDE)
         make(folder / "infra" / "secrets", host="localhost")
         names = ("HTTP", "HTTPS", "MLFLOW", "GRAFANA")
         return cls(engine, folder, {name: free_port() for name in names})

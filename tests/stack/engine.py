@@ -26,6 +26,8 @@ NEEDED = (
 # Debian's packages of the above.
 PACKAGES = "docker.io mmdebstrap iptables iproute2 openssl curl git"
 _PATIENCE_SECONDS = 60
+# What `make test-compose ARGS=…` tells those that it calls: no verb that a test types is one.
+_OF_MAKE = frozenset({"ARGS", "MAKEFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "MFLAGS"})
 # Debian's client first: it builds with what is in the engine, newer ones want a plugin for that.
 _PATH = f"/usr/sbin:/usr/bin:/sbin:/bin:{os.environ.get('PATH', '')}"
 _FORWARD = Path("/proc/sys/net/ipv4/ip_forward")
@@ -60,7 +62,8 @@ class Engine:
         kept = {
             name: text
             for name, text in os.environ.items()
-            if not name.startswith(("DOCKER_", "STACK_", "COMPOSE_", "BATON_", "MLFLOW_", "AWS_"))
+            if name not in _OF_MAKE
+            and not name.startswith(("DOCKER_", "STACK_", "COMPOSE_", "BATON_", "MLFLOW_", "AWS_"))
         }
         return {
             **kept,

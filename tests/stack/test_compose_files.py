@@ -6,11 +6,13 @@ import copy
 import re
 import subprocess
 from collections.abc import Iterator, Mapping
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from tests.stack.composed import GATES, OVERRIDE
 from tests.stack.tools import ROOT, compose, configuration, tool
 
 PRODUCTION, MINIO = "docker-compose.prod.yml", "docker-compose.minio.yml"
@@ -174,3 +176,32 @@ def test_hadolint_minds_what_it_should(tmp_path: Path):
     )
     assert done.returncode != 0
     assert "DL3007" in done.stdout
+
+
+def test_gates_of_ones_own_are_put_where_they_are_read(config: Mapping[str, Any], tmp_path: Path):
+    override = tmp_path / "test.yml"
+    override.write_text(OVERRIDE)
+    found = configuration(PRODUCTION, str(override), STACK_GATES=GATES)["services"]
+    readers = {
+        name for name, one in found.items() if "BATON_GATES" in (one.get("environment") or {})
+    }
+    mounted = {
+        name
+        for name, one in found.items()
+        if any(volume["target"] == GATES for volume in one.get("volumes", []))
+    }
+    assert readers == mounted == {"registrar", "monitor"}
+    page = (ROOT / "docs" / "compose.md").read_text(encoding="utf-8")
+    assert "mounts the file into `registrar` and `monitor`" in page
+
+
+def test_no_network_of_ours_is_among_those_that_docker_takes_for_others(config: Mapping[str, Any]):
+    """It takes them in turn: a stack that was made anew often enough met itself there."""
+    taken = [*(f"172.{number}.0.0/16" for number in range(17, 32)), "192.168.0.0/16"]
+    ours = [
+        ip_network(one["subnet"])
+        for network in config["networks"].values()
+        for one in network.get("ipam", {}).get("config", [])
+    ]
+    assert ours
+    assert [one for one in ours if any(one.overlaps(ip_network(pool)) for pool in taken)] == []

@@ -6,6 +6,7 @@ stack of `make test-compose`. That both notice a wrong command is shown with one
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
@@ -21,7 +22,7 @@ from tests.postgres import Postgres
 from tests.seaweed import Seaweed
 from tests.servingfakes.node import Node
 from tests.stack import pages
-from tests.stack.composed import Stack, say
+from tests.stack.composed import IRIS, Stack, say
 from tests.stack.engine import run
 from tests.stack.rules import alerts
 from tests.stack.sites import Site, node_on, until_answers
@@ -204,6 +205,7 @@ def test_the_docker_lane_is_run_to_its_end(
     stack = Stack.copied(built.engine, root / "stack")
     shutil.rmtree(stack.folder / "infra" / "secrets")
     environ = {**stack.environ, "PATH": f"{root / 'bin'}:{stack.environ['PATH']}"}
+    del environ["STACK_RATE"]  # the page sets it
     run(["bash", "-euc", REPOSITORY, "bash", str(root / "origin.git")], environ, cwd=stack.folder)
     log = root / "lane.log"
     say(f"the runbook's docker lane: {log}")
@@ -212,6 +214,7 @@ def test_the_docker_lane_is_run_to_its_end(
             PAGE, "docker", cwd=stack.folder, environ=environ, log=log, seconds=DOCKER_SECONDS
         )
         assert ran.is_whole, ran.said[-6000:]
+        _is_as_the_page_leaves_it(stack)
         wrong, line = pages.planted(PAGE, "docker", "baton verfy $MODEL")
         ran = pages.run(
             wrong, "docker", cwd=stack.folder, environ=environ, log=root / "wrong.log", seconds=300
@@ -220,3 +223,23 @@ def test_the_docker_lane_is_run_to_its_end(
         assert f"line {line} ended with 2" in ran.said
     finally:
         stack.compose("down", "--volumes", "--remove-orphans", "--timeout", "20")
+
+
+def _is_as_the_page_leaves_it(stack: Stack) -> None:
+    """What was promoted, went back and came back; what `.env` says; everything is well."""
+    entries = stack.registry("history", "iris")["entries"]
+    kinds = [entry["kind"] for entry in reversed(entries)]
+    assert kinds == ["promote", "promote", "rollback", "promote", "restore"]
+    status, answer, _ = stack.ask("POST", "/models/iris/predict", IRIS)
+    assert (status, answer["version"]) == (200, "2")
+    keys = KeyFile(stack.folder / "infra" / "secrets" / "api_keys.json").read()
+    assert [key.name for key in keys if not key.revoked] == ["client", "metrics"]
+    assert stack.compose("exec", "-T", "serving-b", "printenv", "BATON_WORKERS") == "3\n"
+    stack.compose("exec", "-T", "nginx", "grep", "-q", "rate=2000r/s", "/run/nginx/nginx.conf")
+    listed = stack.compose("ps", "--all", "--format", "json").strip().splitlines()
+    states = {
+        one["Service"]: one["Health"] or f"{one['State']} {one['ExitCode']}"
+        for one in map(json.loads, listed)
+    }
+    well = {"healthy", "running 0", "exited 0"}
+    assert {name: state for name, state in states.items() if state not in well} == {}
