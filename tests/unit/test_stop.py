@@ -20,14 +20,19 @@ def told(make: Callable[[], threading.Event]) -> int:
     moments = random.Random(5)  # noqa: S311 - only to spread them
     ended = 0
     for _ in range(PROCESSES):
+        hears, says = os.pipe()
         child = os.fork()
         if not child:
             stop = make()
             signal.signal(signal.SIGTERM, lambda *_, stop=stop: stop.set())
+            os.write(says, b".")
             while not stop.wait(0.0):
                 pass
             os._exit(0)
-        time.sleep(moments.uniform(0.02, 0.03))
+        os.read(hears, 1)
+        os.close(hears)
+        os.close(says)
+        time.sleep(moments.uniform(0, 0.01))
         os.kill(child, signal.SIGTERM)
         ended += _ends(child, 1.0 if make is threading.Event else DEADLINE_SECONDS)
         if ended == 0:
